@@ -2,26 +2,15 @@
 // that selects no test case fails, so that a renamed file cannot pass silently, and so does a test case that
 // leaves coroutine frames behind.
 #define DOCTEST_CONFIG_IMPLEMENT
+#include <rill/coro/detail/frame_pool.hpp>
+
 #include <doctest/doctest.h>
 
-#if __has_include(<rill/coro/detail/frame_pool.hpp>)
-#include <rill/coro/detail/frame_pool.hpp>
-#endif
-
 #include <chrono>
-#include <cstddef>
 #include <cstdio>
 #include <thread>
 
 namespace {
-
-std::size_t live_frames() {
-#if __has_include(<rill/coro/detail/frame_pool.hpp>)
-  return static_cast<std::size_t>(rill::detail::live_frames());
-#else
-  return 0;
-#endif
-}
 
 bool selected_nothing = false;
 bool leaked = false;
@@ -30,9 +19,9 @@ bool leaked = false;
 
 /// Waits until no more than `allowed` coroutine frames are alive, since a frame may be freed by another
 /// thread just after the test case has seen its result. False if they are still there after five seconds.
-bool rill_test_leak_check(std::size_t allowed) {
+bool rill_test_leak_check(long allowed) {
   const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-  while (live_frames() > allowed) {
+  while (rill::detail::live_frames() > allowed) {
     if (std::chrono::steady_clock::now() > give_up) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
@@ -52,13 +41,13 @@ class leak_listener : public doctest::IReporter {
   }
   void test_case_start(const doctest::TestCaseData& test_case) override {
     name_ = test_case.m_name;
-    before_ = live_frames();
+    before_ = rill::detail::live_frames();
   }
   void test_case_reenter(const doctest::TestCaseData&) override {}
   void test_case_end(const doctest::CurrentTestCaseStats&) override {
     if (rill_test_leak_check(before_)) return;
-    std::fprintf(stderr, "ERROR: test case \"%s\" left %zu coroutine frames alive\n", name_,
-                 live_frames() - before_);
+    std::fprintf(stderr, "ERROR: test case \"%s\" left %ld coroutine frames alive\n", name_,
+                 rill::detail::live_frames() - before_);
     leaked = true;
   }
   void test_case_exception(const doctest::TestCaseException&) override {}
@@ -70,7 +59,7 @@ class leak_listener : public doctest::IReporter {
 
  private:
   const char* name_ = "";
-  std::size_t before_ = 0;
+  long before_ = 0;
 };
 
 }  // namespace
