@@ -1,0 +1,61 @@
+// What every coroutine of rill shares: pooled frames, a context, and which awaitables it accepts.
+#pragma once
+
+#include "rill/coro/detail/config.hpp"
+#include "rill/coro/detail/frame_pool.hpp"
+#include "rill/coro/operation.hpp"
+#include "rill/coro/task_context.hpp"
+
+#include <coroutine>
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+namespace rill::detail {
+
+/// An awaitable that takes the context of the task that awaits it, before anything else of it is called.
+/// This is the extension point for awaitables of one's own: they promise to resume on `context.home` only.
+template <class A>
+concept context_awaitable = requires(A& awaitable, task_context& context) { awaitable.rill_bind(context); };
+
+template <class>
+inline constexpr bool always_false = false;
+
+/// Base of the promises of `task`, `async_generator` and roots.
+class promise_base {
+ public:
+  static void* operator new(std::size_t size) { return frame_pool::allocate(size); }
+  static void operator delete(void* frame, std::size_t size) noexcept { frame_pool::deallocate(frame, size); }
+
+  [[nodiscard]] task_context* rill_context() const noexcept { return context_; }
+  void rill_bind(task_context& context) noexcept { context_ = &context; }
+
+  template <class A>
+  decltype(auto) await_transform(A&& awaitable) {
+    using plain = std::remove_cvref_t<A>;
+    if constexpr (claimable<plain>) {
+      awaitable.rill_bind(*context_);
+      return make_awaiter(awaitable);
+    } else if constexpr (context_awaitable<plain>) {
+      awaitable.rill_bind(*context_);
+      return static_cast<A&&>(awaitable);
+    } else {
+      static_assert(
+          always_false<A>,
+          "rill: a rill coroutine cannot await this type, because it might resume on a foreign thread; "
+          "bridge it with rill::event, rill::channel or (for Asio) rill::use_task");
+    }
+  }
+
+ protected:
+  promise_base() noexcept = default;
+  ~promise_base() = default;
+
+  task_context* context_ = nullptr;
+};
+
+/// Whether a coroutine with this promise can await tasks.
+template <class Promise>
+concept context_promise = std::is_base_of_v<promise_base, Promise>;
+
+}  // namespace rill::detail
