@@ -21,7 +21,7 @@ concept steady_time_point_like = requires(const P& p) {
   requires P::clock::is_steady;
 };
 
-/// In nanoseconds; what does not fit becomes the nearest that does.
+/// In nanoseconds, rounded up so that nothing is early; what does not fit becomes the nearest that does.
 template <duration_like D>
 constexpr std::int64_t to_nanoseconds(D d) noexcept {
   constexpr long double unit = 1e9L * D::period::num / D::period::den;
@@ -34,12 +34,13 @@ constexpr std::int64_t to_nanoseconds(D d) noexcept {
     const long double exact = static_cast<long double>(d.count()) * unit;
     if (exact >= static_cast<long double>(INT64_MAX)) return INT64_MAX;
     if (exact <= static_cast<long double>(INT64_MIN)) return INT64_MIN;
-    return static_cast<std::int64_t>(exact);
+    const auto whole = static_cast<std::int64_t>(exact);
+    return static_cast<long double>(whole) < exact ? whole + 1 : whole;
   }
 }
 
-/// `now + span`, never past `INT64_MAX`, which stands for "never".
-constexpr std::int64_t saturating_add(std::int64_t now, std::int64_t span) noexcept {
+/// `span` after `now`; `never` if that is out of range.
+constexpr std::int64_t after(std::int64_t now, std::int64_t span) noexcept {
   if (span > 0 && now > INT64_MAX - span) return INT64_MAX;
   if (span < 0 && now < INT64_MIN - span) return INT64_MIN;
   return now + span;
