@@ -9,6 +9,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstdint>
+#include <new>
 #include <utility>
 
 namespace rill::detail {
@@ -61,8 +62,8 @@ class wait_group : private work_item, private cancellation_hook {
 
 /// A wait's place in the list of whatever it waits for.
 struct waiter {
-  wait_group* group = nullptr;
-  std::uint32_t index = 0;
+  wait_group* group;
+  std::uint32_t index;
 
   [[nodiscard]] bool claim() const noexcept { return group->claim(index); }
   void wake() const noexcept { group->wake(); }
@@ -82,12 +83,13 @@ struct waiting : list_link<> {
 template <class Operation>
 using waiting_list = intrusive_list<waiting<Operation>>;
 
-/// A wait that `select` can race. `Derived` has, callable on the task's home:
+/// A wait that `select` can race. `Derived` has, callable on the task's home and never throwing:
 /// - `bool poll()`: complete now if that needs no waiting;
 /// - `bool arm(waiter&)`: publish the waiter; true if it could complete at once, then it has claimed it first and
 ///   the waiter is not published. After false, whoever completes it claims the waiter, moves the result, wakes;
-/// - `void disarm()`: withdraw the waiter; afterwards nobody refers to it. No effect if it is not published;
-/// - `result take()`: the result, after completion. May throw.
+/// - `void disarm()`: withdraw the waiter, if it is published. Called after every suspension, and returns only when
+///   nobody who completed it is still at work on what it waited for: so a task that was woken may destroy that;
+/// - `result take()`: the result, after completion. This one may throw.
 ///
 /// *Cancellation*: throws `operation_cancelled`, with nothing taken. *Lifetime*: awaited where it was made, once.
 template <class Derived>
@@ -114,57 +116,86 @@ concept claimable = std::derived_from<T, operation<T>> && requires(T& op, waiter
   op.take();
 };
 
-/// Awaits one operation; refers to the operand, which lives until the end of the full expression.
-template <class Op>
-class [[nodiscard]] operation_awaiter {
+/// Awaits a `Wait`, which is one operation or several that race, numbered from 0 for the claim. The suspension lives
+/// here and is made only when it is needed, so that an await that completes at once touches little.
+template <class Wait>
+class [[nodiscard]] wait_awaiter {
  public:
-  explicit operation_awaiter(Op& op) noexcept : op_{op} {}
-  operation_awaiter(const operation_awaiter&) = delete;
-  operation_awaiter& operator=(const operation_awaiter&) = delete;
-  ~operation_awaiter() {
-    if (!armed_) return;  // resumed, or never suspended
-    static_cast<void>(group_.end());
-    op_.disarm();
+  template <class... Args>
+  explicit wait_awaiter(Args&... args) noexcept : wait_{args...} {}
+  wait_awaiter(const wait_awaiter&) = delete;
+  wait_awaiter& operator=(const wait_awaiter&) = delete;
+  ~wait_awaiter() {
+    if (suspended_) static_cast<void>(leave());
   }
 
   [[nodiscard]] bool await_ready() {
-    task_context& context = op_.context();
+    task_context& context = wait_.context();
     context.token.throw_if_cancelled();
     yielding_ = !context.home->spend_ready();
-    return !yielding_ && op_.poll();
+    if (yielding_) return false;
+    winner_ = wait_.poll();
+    return winner_ != wait_group::open;
   }
-  [[nodiscard]] bool await_suspend(std::coroutine_handle<> continuation) {
-    group_.begin(op_.context(), continuation);
-    waiter_.group = &group_;
-    armed_ = true;
-    if (!op_.arm(waiter_)) return true;
+  [[nodiscard]] bool await_suspend(std::coroutine_handle<> continuation) noexcept {
+    ::new (static_cast<void*>(&group_)) wait_group;
+    suspended_ = true;
+    group_.begin(wait_.context(), continuation);
+    if (!wait_.arm(group_)) return true;
     if (!yielding_) return false;
     group_.wake();
     return true;
   }
   decltype(auto) await_resume() {
-    if (armed_) {
-      armed_ = false;
-      const std::uint32_t winner = group_.end();
-      if (winner == wait_group::cancelled) {
-        op_.disarm();
-        throw operation_cancelled{op_.context().token.reason()};
-      }
+    if (suspended_) {
+      winner_ = leave();
+      if (winner_ == wait_group::cancelled) throw operation_cancelled{wait_.context().token.reason()};
     }
-    return op_.take();
+    return wait_.take(winner_);
   }
 
  private:
+  std::uint32_t leave() noexcept {
+    suspended_ = false;
+    const std::uint32_t winner = group_.end();
+    wait_.disarm();
+    group_.~wait_group();
+    return winner;
+  }
+
+  Wait wait_;
+  std::uint32_t winner_;
+  bool suspended_ = false;
+  bool yielding_;
+  union {
+    wait_group group_;
+  };
+};
+
+/// The wait for one operation; refers to the operand, which lives until the end of the full expression.
+template <class Op>
+class single_wait {
+ public:
+  explicit single_wait(Op& op) noexcept : op_{op} {}
+
+  [[nodiscard]] task_context& context() const noexcept { return op_.context(); }
+  [[nodiscard]] std::uint32_t poll() noexcept { return op_.poll() ? 0 : wait_group::open; }
+  [[nodiscard]] bool arm(wait_group& group) noexcept {
+    waiter_.group = &group;
+    waiter_.index = 0;
+    return op_.arm(waiter_);
+  }
+  void disarm() noexcept { op_.disarm(); }
+  decltype(auto) take(std::uint32_t) { return op_.take(); }
+
+ private:
   Op& op_;
-  wait_group group_;
   waiter waiter_;
-  bool armed_ = false;
-  bool yielding_ = false;
 };
 
 template <claimable Op>
-operation_awaiter<Op> make_awaiter(Op& op) noexcept {
-  return operation_awaiter<Op>{op};
+wait_awaiter<single_wait<Op>> make_awaiter(Op& op) noexcept {
+  return wait_awaiter<single_wait<Op>>{op};
 }
 
 }  // namespace rill::detail

@@ -43,7 +43,7 @@ class scheduler {
   [[nodiscard]] virtual std::int64_t now() const noexcept = 0;
   /// Fires `timer` once at its due time. *Concurrency*: on the home only.
   virtual void add_timer(detail::timer_node& timer) noexcept = 0;
-  /// After it returns `timer` does not fire; no effect if it fired. *Concurrency*: on the home only.
+  /// After it returns `timer` does not fire; no effect if it fired or was never added. *Concurrency*: on the home only.
   virtual void cancel_timer(detail::timer_node& timer) noexcept = 0;
 
   /// Counts an await that completed without suspending; false each 64th time, when the task must let others run.

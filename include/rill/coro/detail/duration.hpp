@@ -25,7 +25,8 @@ concept steady_time_point_like = requires(const P& p) {
 template <duration_like D>
 constexpr std::int64_t to_nanoseconds(D d) noexcept {
   constexpr long double unit = 1e9L * D::period::num / D::period::den;
-  if constexpr (std::integral<typename D::rep> && D::period::num == 1 && 1'000'000'000 % D::period::den == 0) {
+  if constexpr (std::integral<typename D::rep> && D::period::num == 1 &&
+                1'000'000'000 % D::period::den == 0) {
     constexpr std::int64_t factor = 1'000'000'000 / D::period::den;
     if (d.count() > INT64_MAX / factor) return INT64_MAX;
     if (d.count() < INT64_MIN / factor) return INT64_MIN;

@@ -26,10 +26,11 @@ struct timer_node {
   timer_node* child_ = nullptr;
   timer_node* sibling_ = nullptr;
   timer_node* previous_ = nullptr;  // the left sibling, or the parent of a first child
+  std::uint64_t turn_ = 0;          // among timers that are due at the same time
   bool queued_ = false;
 };
 
-/// A min-heap by `due`.
+/// A min-heap by `due`; timers that are due at the same time come in the order in which they were added.
 class timer_heap {
  public:
   [[nodiscard]] bool empty() const noexcept { return root_ == nullptr; }
@@ -37,6 +38,7 @@ class timer_heap {
 
   void add(timer_node& node) noexcept {
     node.child_ = node.sibling_ = node.previous_ = nullptr;
+    node.turn_ = ++turns_;
     node.queued_ = true;
     root_ = root_ != nullptr ? meld(root_, &node) : &node;
   }
@@ -62,7 +64,7 @@ class timer_heap {
 
  private:
   static timer_node* meld(timer_node* a, timer_node* b) noexcept {
-    if (b->due < a->due) {
+    if (b->due < a->due || (b->due == a->due && b->turn_ < a->turn_)) {
       timer_node* swap = a;
       a = b;
       b = swap;
@@ -99,6 +101,7 @@ class timer_heap {
   }
 
   timer_node* root_ = nullptr;
+  std::uint64_t turns_ = 0;
 };
 
 }  // namespace rill::detail
