@@ -580,9 +580,6 @@ void run(loop& home) {
     const tag& arrived = *static_cast<tag*>(next);
     arrived.fire(arrived.call, ok);
   }
-  home.queue.Shutdown();
-  while (home.queue.Next(&next, &ok)) {
-  }
 }
 
 }  // namespace
@@ -613,6 +610,13 @@ int main(int argc, char** argv) {
   bench::wait_for_stop(port, flags.lifetime);
   server->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
   for (std::thread& thread : threads) thread.join();
+  for (const auto& queue : queues) {
+    void* next = nullptr;
+    bool ok = false;
+    queue->Shutdown();
+    while (queue->Next(&next, &ok)) {
+    }
+  }
   bench::server_counts counts;
   for (const loop& home : loops) counts += home.counts;
   counts.print();
