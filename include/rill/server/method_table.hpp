@@ -1,0 +1,95 @@
+// method_table: the methods that a server handles, as its engine wants them.
+#pragma once
+
+#include "rill/rpc/byte_stream.hpp"
+#include "rill/rpc/method.hpp"
+#include "rill/server/handler.hpp"
+
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace rill {
+
+/// Options of one method. Zero means the server's setting.
+struct method_options {
+  queue_limits queue;                ///< What a call's write queue holds before a write waits.
+  std::size_t max_receive_size = 0;  ///< Bytes of one request.
+};
+
+/// Keeps handlers. *Concurrency*: filled by one thread, before the engine starts. *Lifetime*: outlives the engine.
+class method_table {
+ public:
+  method_table() = default;
+  method_table(const method_table&) = delete;
+  method_table& operator=(const method_table&) = delete;
+
+  /// Handles `M`, such as `&Greeter::Service::SayHello`, with a function or function object, which is kept.
+  /// *Concurrency*: it is called for each call on the call's loop, so from several threads at once.
+  /// *Throws*: `std::logic_error` if `M` has a handler already.
+  template <auto M, class F>
+  void handle(F&& handler, method_options options = {}) {
+    using function = std::decay_t<F>;
+    if constexpr (detail::check_handler<M, function>()) {
+      auto kept = std::make_unique<kept_handler<function>>(std::forward<F>(handler), hook_);
+      method_entry entry;
+      entry.path = method<M>::path().c_str();
+      entry.kind = method<M>::kind;
+      entry.limits = {options.queue, options.max_receive_size};
+      entry.start = &detail::start_call<M, function>;
+      entry.handler = &kept->box;
+      add(entry, std::move(kept));
+    }
+  }
+  /// Handles `M` with a member function of `object`, which outlives the server.
+  template <auto M, class T, class Member>
+    requires std::is_member_function_pointer_v<Member>
+  void handle(T& object, Member member, method_options options = {}) {
+    handle<M>(
+        [&object,
+         member]<class... Args>(Args&&... args) -> decltype((object.*member)(std::forward<Args>(args)...)) {
+          return (object.*member)(std::forward<Args>(args)...);
+        },
+        options);
+  }
+
+  /// Where exceptions go whose text clients must not see; standard error unless set.
+  void on_error(error_hook hook) { hook_ = std::move(hook); }
+
+  [[nodiscard]] std::span<const method_entry> entries() const noexcept { return entries_; }
+
+ private:
+  struct kept_base {
+    kept_base() = default;
+    kept_base(const kept_base&) = delete;
+    kept_base& operator=(const kept_base&) = delete;
+    virtual ~kept_base() = default;
+  };
+  template <class F>
+  struct kept_handler final : kept_base {
+    template <class G>
+    kept_handler(G&& handler, const error_hook& hook) : box{std::forward<G>(handler), hook} {}
+    detail::handler_box<F> box;
+  };
+
+  void add(const method_entry& entry, std::unique_ptr<kept_base> kept) {
+    for (const method_entry& other : entries_) {
+      if (std::string_view{other.path} == entry.path) {
+        throw std::logic_error{"rill: " + std::string{entry.path} + " has a handler already"};
+      }
+    }
+    kept_.push_back(std::move(kept));
+    entries_.push_back(entry);
+  }
+
+  error_hook hook_;
+  std::vector<method_entry> entries_;
+  std::vector<std::unique_ptr<kept_base>> kept_;
+};
+
+}  // namespace rill
