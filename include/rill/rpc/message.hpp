@@ -46,19 +46,20 @@ class payload_block {
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] const void* engine() const noexcept { return engine_; }
   [[nodiscard]] virtual unsigned pieces() const noexcept = 0;
   [[nodiscard]] virtual piece at(unsigned index) const noexcept = 0;
 
-  /// The engine's form; `make` is called once, and no other engine's slot is there.
+  /// An engine's form of the bytes, made once by `make`; null if another engine's is there.
   template <class Make>
   void* slot(const void* engine, void (*destroy)(void*) noexcept, Make&& make) {
     guard held{lock_};
     if (slot_ == nullptr) {
       slot_ = make(*this);
-      engine_ = engine;
+      slot_engine_ = engine;
       release_slot_ = destroy;
     }
-    return engine_ == engine ? slot_ : nullptr;
+    return slot_engine_ == engine ? slot_ : nullptr;
   }
 
   void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
@@ -67,14 +68,17 @@ class payload_block {
   }
 
  protected:
-  explicit payload_block(std::size_t size) noexcept : size_{size} {}
+  /// `engine` marks a block that is an engine's own form already.
+  explicit payload_block(std::size_t size, const void* engine = nullptr) noexcept
+      : size_{size}, engine_{engine} {}
 
  private:
   std::atomic<std::uint32_t> references_{1};
   spin_lock lock_;
   std::size_t size_;
+  const void* engine_;
   void* slot_ = nullptr;
-  const void* engine_ = nullptr;
+  const void* slot_engine_ = nullptr;
   void (*release_slot_)(void*) noexcept = nullptr;
 };
 

@@ -1,0 +1,218 @@
+// event_loop: a home that owns a completion queue and the thread that polls it.
+#pragma once
+
+#include "rill/coro/detail/root.hpp"
+#include "rill/coro/detail/run_loop.hpp"
+#include "rill/coro/detail/spin_lock.hpp"
+#include "rill/coro/detail/timer_heap.hpp"
+#include "rill/coro/scheduler.hpp"
+#include "rill/engine/cq/core.hpp"
+
+#include <grpcpp/alarm.h>
+#include <grpcpp/completion_queue.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <utility>
+
+namespace rill::cq {
+
+/// Something to do on a loop once the work item that is running has returned: flush a stream's writes.
+struct deferred : rill::detail::list_link<> {
+  using function = void (*)(deferred& self) noexcept;
+  explicit deferred(function f) noexcept : run{f} {}
+  function run;
+};
+
+/// One thread, one completion queue, and every call and task that lives there.
+///
+/// *Concurrency*: `post` and `stop` from any thread, the rest on the loop's own.
+/// *Lifetime*: the destructor stops the loop and waits for its thread; it must not run on that thread.
+class event_loop final : public scheduler {
+ public:
+  event_loop() : event_loop{std::make_unique<grpc::CompletionQueue>()} {}
+  /// For a server's queue.
+  explicit event_loop(std::unique_ptr<grpc::CompletionQueue> queue) : queue_{std::move(queue)} {}
+  ~event_loop() { stop(); }
+
+  /// Begins to poll, on a thread of its own.
+  void start() {
+    thread_ = std::thread{[this] { run(); }};
+  }
+  /// Waits until the calls on this loop have ended, frees the tasks that are left and ends the thread.
+  void stop() noexcept {
+    if (!thread_.joinable()) {
+      if (!polled_) shut_queue();
+      return;
+    }
+    post(stop_request_);
+    thread_.join();
+  }
+
+  void post(rill::detail::work_item& item) noexcept override {
+    if (current_ == this) {
+      if (closing_) {
+        item.invoke(item, false);
+      } else {
+        ready_.push(item);
+      }
+      return;
+    }
+    inbox_lock_.lock();
+    if (inbox_state_ == inbox_state::sealed) {
+      inbox_lock_.unlock();
+      item.invoke(item, false);
+      return;
+    }
+    inbox_.push(item);
+    const bool wake = std::exchange(inbox_state_, inbox_state::signalled) == inbox_state::idle;
+    inbox_lock_.unlock();
+    if (wake) alarm_.Set(queue_.get(), gpr_time_0(GPR_CLOCK_MONOTONIC), wake_event_.tag());
+  }
+  [[nodiscard]] std::int64_t now() const noexcept override { return rill::detail::steady_now(); }
+  void add_timer(rill::detail::timer_node& timer) noexcept override { timers_.add(timer); }
+  void cancel_timer(rill::detail::timer_node& timer) noexcept override { timers_.remove(timer); }
+
+  /// The loop whose thread this is, or null.
+  [[nodiscard]] static event_loop* current() noexcept { return current_; }
+  [[nodiscard]] grpc::CompletionQueue& queue() noexcept { return *queue_; }
+
+  void defer(deferred& later) noexcept {
+    if (!later.linked()) deferred_.push_back(later);
+  }
+  /// Calls, and requests for calls, that gRPC may still give tags for: the queue outlives them.
+  void hold() noexcept { holds_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept { holds_.fetch_sub(1, std::memory_order_relaxed); }
+
+ private:
+  /// `idle`: nothing is posted, or the wake was set and taken; `signalled`: a wake is under way, and its tag will come;
+  /// `sealed`: the loop has ended.
+  enum class inbox_state : std::uint8_t { idle, signalled, sealed };
+
+  void run() noexcept {
+    current_ = this;
+    polled_ = true;
+    bool shut = false;
+    for (;;) {
+      run_ready();
+      if (!shut && closing_ && holds_.load(std::memory_order_relaxed) == 0 && seal()) {
+        queue_->Shutdown();
+        shut = true;
+      }
+      void* tag = nullptr;
+      bool ok = false;
+      const auto got = queue_->AsyncNext(&tag, &ok, next_wait());
+      if (got == grpc::CompletionQueue::SHUTDOWN) break;
+      if (got == grpc::CompletionQueue::GOT_EVENT) {
+        event::from_tag(tag).complete(ok);
+        run_deferred();
+      }
+      fire_timers();
+    }
+    current_ = nullptr;
+  }
+
+  void run_ready() noexcept {
+    for (unsigned left = 64; left != 0; --left) {
+      rill::detail::work_item* item = ready_.pop();
+      if (item == nullptr) break;
+      item->invoke(*item, true);
+      run_deferred();
+    }
+    if (stop_seen_ && !closing_) close();
+  }
+  void run_deferred() noexcept {
+    while (deferred* later = deferred_.pop_front()) later->run(*later);
+  }
+  void fire_timers() noexcept {
+    if (timers_.empty()) return;
+    const std::int64_t time = now();
+    while (rill::detail::timer_node* timer = timers_.pop_due(time)) {
+      timer->fire(*timer);
+      run_deferred();
+    }
+  }
+  [[nodiscard]] gpr_timespec next_wait() noexcept {
+    if (!ready_.empty()) return gpr_time_0(GPR_CLOCK_MONOTONIC);
+    return time_of(timers_.next_due());
+  }
+
+  void take_inbox() noexcept {
+    rill::detail::guard held{inbox_lock_};
+    inbox_state_ = inbox_state::idle;
+    ready_.splice(inbox_);
+  }
+  /// From now on nothing that is posted runs; the tasks that are left are freed, which cancels their calls.
+  void close() noexcept {
+    closing_ = true;
+    drop_posted();
+    destroy_roots();
+    run_deferred();
+  }
+  void drop_posted() noexcept {
+    {
+      rill::detail::guard held{inbox_lock_};
+      ready_.splice(inbox_);
+    }
+    while (rill::detail::work_item* item = ready_.pop()) item->invoke(*item, false);
+  }
+  /// False while a wake is under way: its tag must come first.
+  [[nodiscard]] bool seal() noexcept {
+    {
+      rill::detail::guard held{inbox_lock_};
+      if (inbox_state_ == inbox_state::signalled) return false;
+      inbox_state_ = inbox_state::sealed;
+    }
+    drop_posted();
+    return true;
+  }
+  void shut_queue() noexcept {
+    polled_ = true;
+    static_cast<void>(seal());
+    queue_->Shutdown();
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue_->Next(&tag, &ok)) event::from_tag(tag).complete(ok);
+  }
+
+  static inline constinit thread_local event_loop* current_ = nullptr;
+
+  std::unique_ptr<grpc::CompletionQueue> queue_;
+  std::thread thread_;
+  rill::detail::intrusive_queue<rill::detail::work_item> ready_;
+  rill::detail::intrusive_list<deferred> deferred_;
+  rill::detail::timer_heap timers_;
+  std::atomic<std::size_t> holds_{0};
+  bool polled_ = false;     // the loop has begun to run, or will never
+  bool stop_seen_ = false;  // the stop request has come through the inbox
+  bool closing_ = false;
+
+  rill::detail::spin_lock inbox_lock_;
+  inbox_state inbox_state_ = inbox_state::idle;
+  rill::detail::intrusive_queue<rill::detail::work_item> inbox_;
+  grpc::Alarm alarm_;
+
+  class stop_item : public rill::detail::work_item {
+   public:
+    explicit stop_item(event_loop& loop) noexcept
+        : work_item{[](work_item& item, bool) noexcept {
+            static_cast<stop_item&>(item).loop_.stop_seen_ = true;
+          }},
+          loop_{loop} {}
+
+   private:
+    event_loop& loop_;
+  };
+  stop_item stop_request_{*this};
+  event wake_event_{[](void* self, bool) noexcept {
+                      auto& loop = *static_cast<event_loop*>(self);
+                      loop.take_inbox();
+                      if (loop.closing_) loop.drop_posted();
+                    },
+                    this};
+};
+
+}  // namespace rill::cq

@@ -1,0 +1,289 @@
+// server_engine: runs a server over gRPC's completion queues, one queue and one thread a loop.
+#pragma once
+
+#include "rill/coro/cancellation.hpp"
+#include "rill/engine/cq/channel.hpp"
+#include "rill/engine/cq/event_loop.hpp"
+#include "rill/engine/cq/server_call.hpp"
+#include "rill/rpc/engine.hpp"
+
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace rill::cq {
+
+/// What a server over completion queues can be told.
+struct server_options {
+  int loops = 0;  ///< Threads that serve calls; 0: one for each core.
+  int requests_per_method =
+      32;              ///< Calls of one method that one loop can accept at once, without a slower path.
+  queue_limits queue;  ///< Bounds of a stream's write queue, unless its method has its own.
+  std::size_t max_receive_size = 0;  ///< Bytes of one received message; 0: gRPC's 4 MiB.
+  std::size_t max_send_size = 0;     ///< Bytes of one sent message; 0: unlimited.
+  /// Bytes that a stream may receive ahead of its reader; turns gRPC's own growing window off. 0: gRPC's choice.
+  std::size_t stream_window = 0;
+  rill::compression compression = rill::compression::unset;  ///< Of responses.
+};
+
+class server_engine final : public rill::server_engine {
+ public:
+  using builder_hook = std::function<void(grpc::ServerBuilder&)>;
+
+  explicit server_engine(server_options options = {}) : options_{options} {
+    if (options.loops < 0) throw usage_error{"rill: a server cannot have a negative number of loops"};
+    if (options.requests_per_method < 1) throw usage_error{"rill: requests_per_method must be at least 1"};
+  }
+  ~server_engine() override {
+    drain();
+    stop(std::chrono::nanoseconds{0});
+  }
+
+  /// Adds an address, before `start`. Null credentials: insecure.
+  void listen(std::string address, std::shared_ptr<grpc::ServerCredentials> credentials = nullptr) {
+    if (server_ != nullptr) throw usage_error{"rill: listen must come before the server starts"};
+    listeners_.push_back({std::move(address), std::move(credentials), 0});
+  }
+  /// Calls `hook` with the builder just before the server is built.
+  void configure(builder_hook hook) { hooks_.push_back(std::move(hook)); }
+  /// The port of an address, after `start`. *Throws*: `std::out_of_range`.
+  [[nodiscard]] int port(std::size_t index = 0) const { return listeners_.at(index).port; }
+  [[nodiscard]] grpc::Server* native() noexcept { return server_.get(); }
+
+  void start(std::span<const method_entry> methods) override {
+    if (server_ != nullptr || stopped_) throw usage_error{"rill: a server can be started once"};
+    service_.add(methods);
+    grpc::ServerBuilder builder;
+    set_up(builder);
+    server_ = builder.BuildAndStart();
+    for (const listener& one : listeners_) {
+      if (server_ != nullptr && (one.port > 0 || is_portless(one.address))) continue;
+      const std::string address = one.address;
+      give_up();
+      throw std::runtime_error{"rill: cannot listen on \"" + address +
+                               "\": the address is unknown or in use, or its credentials are not valid"};
+    }
+    if (server_ == nullptr) {
+      give_up();
+      throw std::runtime_error{"rill: gRPC could not build the server; see its log"};
+    }
+    for (auto& one : loops_) one->post_requests();
+    for (auto& one : loops_) one->loop().start();
+  }
+  [[nodiscard]] std::shared_ptr<connector> in_process() override {
+    if (server_ == nullptr) throw usage_error{"rill: in_process needs a server that has started"};
+    return std::make_shared<channel_connector>(server_->InProcessChannel(grpc::ChannelArguments{}));
+  }
+  void drain() noexcept override {
+    if (server_ == nullptr || stopping_.exchange(true)) return;
+    draining_.cancel(cancel_reason::shutdown);
+    // The deadline is only a last resort: stop() ends it as soon as every call has ended.
+    refuser_ = std::thread{[this] { server_->Shutdown(gpr_inf_future(GPR_CLOCK_MONOTONIC)); }};
+  }
+  void stop(std::chrono::nanoseconds grace) noexcept override {
+    if (server_ == nullptr || stopped_) return;
+    stopped_ = true;
+    drain();
+    if (!wait_for_calls(grace)) {
+      for (auto& one : loops_) one->trip_calls();
+      wait_for_calls(unwinding_time);
+      grpc_server_cancel_all_calls(server_->c_server());
+      wait_for_calls();
+    }
+    grpc_server_cancel_all_calls(server_->c_server());
+    refuser_.join();
+    for (auto& one : loops_) one->loop().stop();
+    server_.reset();
+  }
+
+ private:
+  /// How long handlers may answer after their tokens were tripped, before their calls are cut.
+  static constexpr std::chrono::nanoseconds unwinding_time = std::chrono::milliseconds{500};
+
+  struct listener {
+    std::string address;
+    std::shared_ptr<grpc::ServerCredentials> credentials;
+    int port = 0;
+  };
+
+  /// A service whose methods are known at run time only.
+  class service final : public grpc::Service {
+   public:
+    void add(std::span<const method_entry> methods) {
+      using grpc::internal::RpcMethod;
+      for (const method_entry& one : methods) {
+        const auto type = one.kind == method_kind::unary              ? RpcMethod::NORMAL_RPC
+                          : one.kind == method_kind::server_streaming ? RpcMethod::SERVER_STREAMING
+                          : one.kind == method_kind::client_streaming ? RpcMethod::CLIENT_STREAMING
+                                                                      : RpcMethod::BIDI_STREAMING;
+        AddMethod(new grpc::internal::RpcServiceMethod{one.path, type, nullptr});
+        MarkMethodRaw(static_cast<int>(methods_.size()));
+        methods_.push_back(one);
+      }
+    }
+    [[nodiscard]] const std::vector<method_entry>& methods() const noexcept { return methods_; }
+    void request(std::size_t index, server_call_object& call, grpc::ServerCompletionQueue& queue) {
+      const int at = static_cast<int>(index);
+      switch (methods_[index].kind) {
+        case method_kind::unary:
+        case method_kind::server_streaming:
+          RequestAsyncUnary(at, &call.context(), &call.first_message(), &call.binding(), &queue, &queue,
+                            call.accepted_tag());
+          break;
+        default:
+          RequestAsyncBidiStreaming(at, &call.context(), &call.binding(), &queue, &queue,
+                                    call.accepted_tag());
+      }
+    }
+
+   private:
+    std::vector<method_entry> methods_;
+  };
+
+  /// The calls of one loop.
+  class loop_calls final : public call_acceptor {
+   public:
+    loop_calls(server_engine& engine, std::unique_ptr<grpc::ServerCompletionQueue> queue)
+        : engine_{engine}, queue_{*queue}, loop_{std::move(queue)} {}
+
+    [[nodiscard]] event_loop& loop() noexcept { return loop_; }
+    void post_requests() {
+      for (std::size_t method = 0; method < engine_.service_.methods().size(); ++method) {
+        for (int i = 0; i < engine_.options_.requests_per_method; ++i)
+          new server_call_object{*this, loop_, method};
+      }
+    }
+    /// *Concurrency*: any thread, once.
+    void trip_calls() noexcept { loop_.post(trip_); }
+
+    void request(std::size_t index, server_call_object& call) override {
+      engine_.service_.request(index, call, queue_);
+    }
+    const method_entry& entry(std::size_t index) const noexcept override {
+      return engine_.service_.methods()[index];
+    }
+    queue_limits default_limits() const noexcept override { return engine_.options_.queue; }
+    cancellation_token draining() noexcept override { return engine_.draining_.token(); }
+    bool stopping() const noexcept override { return engine_.stopping_.load(std::memory_order_relaxed); }
+    void call_began(server_call_object& call) noexcept override {
+      calls_.push_back(call);
+      engine_.calls_.fetch_add(1, std::memory_order_relaxed);
+      if (tripped_) call.trip(cancel_reason::shutdown);
+    }
+    void call_ended(server_call_object& call) noexcept override {
+      static_cast<rill::detail::list_link<server_call_object>&>(call).unlink();
+      engine_.call_ended();
+    }
+
+   private:
+    class trip_item final : public rill::detail::work_item {
+     public:
+      explicit trip_item(loop_calls& owner) noexcept
+          : work_item{[](work_item& item, bool) noexcept {
+              loop_calls& calls = static_cast<trip_item&>(item).owner_;
+              calls.tripped_ = true;
+              calls.calls_.for_each([](server_call_object& call) { call.trip(cancel_reason::shutdown); });
+            }},
+            owner_{owner} {}
+
+     private:
+      loop_calls& owner_;
+    };
+
+    server_engine& engine_;
+    grpc::ServerCompletionQueue& queue_;
+    event_loop loop_;
+    rill::detail::intrusive_list<server_call_object, server_call_object> calls_;
+    bool tripped_ = false;
+    trip_item trip_{*this};
+  };
+
+  [[nodiscard]] static bool is_portless(const std::string& address) noexcept {
+    return address.starts_with("unix");
+  }
+
+  void set_up(grpc::ServerBuilder& builder) {
+    for (listener& one : listeners_) {
+      builder.AddListeningPort(
+          one.address, one.credentials != nullptr ? one.credentials : grpc::InsecureServerCredentials(),
+          &one.port);
+    }
+    if (options_.max_receive_size != 0) {
+      builder.SetMaxReceiveMessageSize(static_cast<int>(options_.max_receive_size));
+    }
+    if (options_.max_send_size != 0) builder.SetMaxSendMessageSize(static_cast<int>(options_.max_send_size));
+    if (options_.stream_window != 0) {
+      builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+      builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES,
+                                 static_cast<int>(options_.stream_window));
+    }
+    if (options_.compression != compression::unset) {
+      builder.SetDefaultCompressionAlgorithm(algorithm_of(options_.compression));
+    }
+    // Two servers must not share a port silently.
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.RegisterService(&service_);
+    const int loops =
+        options_.loops != 0 ? options_.loops : static_cast<int>(std::thread::hardware_concurrency());
+    for (int i = 0; i < (loops > 0 ? loops : 1); ++i) {
+      loops_.push_back(std::make_unique<loop_calls>(*this, builder.AddCompletionQueue()));
+    }
+    for (const builder_hook& hook : hooks_) hook(builder);
+  }
+  /// After a server that could not be built.
+  void give_up() noexcept {
+    if (server_ != nullptr) server_->Shutdown(gpr_now(GPR_CLOCK_MONOTONIC));
+    for (auto& one : loops_) one->loop().stop();
+    loops_.clear();
+    server_.reset();
+    stopped_ = true;
+  }
+
+  void call_ended() noexcept {
+    if (calls_.fetch_sub(1) != 1 || !stopping_.load()) return;
+    const std::lock_guard held{idle_mutex_};
+    idle_.notify_all();
+  }
+  bool wait_for_calls(std::chrono::nanoseconds most) noexcept {
+    if (most > std::chrono::hours{24 * 365}) {
+      wait_for_calls();
+      return true;
+    }
+    std::unique_lock held{idle_mutex_};
+    return idle_.wait_for(held, most, [this] { return calls_.load() == 0; });
+  }
+  void wait_for_calls() noexcept {
+    std::unique_lock held{idle_mutex_};
+    idle_.wait(held, [this] { return calls_.load() == 0; });
+  }
+
+  server_options options_;
+  std::vector<listener> listeners_;
+  std::vector<builder_hook> hooks_;
+  service service_;
+  cancellation_source draining_;
+  std::atomic<bool> stopping_{false};
+  bool stopped_ = false;
+  std::atomic<std::size_t> calls_{0};
+  std::mutex idle_mutex_;
+  std::condition_variable idle_;
+  std::unique_ptr<grpc::Server> server_;
+  std::vector<std::unique_ptr<loop_calls>> loops_;
+  std::thread refuser_;
+};
+
+}  // namespace rill::cq
