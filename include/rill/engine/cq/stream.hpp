@@ -176,6 +176,7 @@ class stream : public Interface {
     loop.hold();
   }
   ~stream() {
+    flush_.unlink();
     if (front_ != nullptr) pop();
     grpc_slice_buffer_destroy(&send_buffer_.data.raw.slice_buffer);
     loop_->release();
