@@ -71,7 +71,7 @@ class channel_connector final : public connector, public std::enable_shared_from
     if (event_loop* loop = event_loop::current(); loop == &home) {
       return *new client_call_object{stub_, head, options_.queue, options_.compression, *loop};
     }
-    return open_relayed(shared_from_this(), head, runtime::shared().next(), home);
+    return open_relayed(*this, head, runtime::shared().next(), home, shared_from_this());
   }
   [[nodiscard]] const std::shared_ptr<grpc::Channel>& native() const noexcept { return channel_; }
 
