@@ -1,0 +1,1 @@
+"""The benchmark harness: builds, runs and compares the servers and clients under bench/."""
