@@ -38,7 +38,7 @@ struct call_options {
   rill::compression compression = rill::compression::unset;
   std::size_t max_receive_size = 0;  ///< Bytes of one received message; zero: the client's setting.
   std::size_t max_send_size = 0;     ///< Bytes of one sent message; zero: the client's setting.
-  queue_limits queue;
+  queue_limits queue{};
   const std::shared_ptr<grpc::CallCredentials>* credentials = nullptr;
 };
 

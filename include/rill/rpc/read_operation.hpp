@@ -65,16 +65,20 @@ class read_wait : public operation<Derived>, private stream_waiter {
     if (suspended_) seen_ = side_.stream().front(view_);
     return seen_;
   }
+  /// Takes the message that was seen; false if it is none of `T`.
+  template <class T>
+  [[nodiscard]] bool parse(T& message) {
+    const bool parsed = codec<T>::parse(message, view_);
+    side_.stream().pop();
+    return parsed;
+  }
   /// Parses the next message into `message`; false at the end of the stream.
   template <class T>
   bool take_into(T& message) {
     switch (seen()) {
-      case next_message::message: {
-        const bool parsed = codec<T>::parse(message, view_);
-        side_.stream().pop();
-        if (!parsed) side_.unparsable();
+      case next_message::message:
+        if (!parse(message)) side_.unparsable();
         return true;
-      }
       case next_message::end:
         side_.at_end();
         return false;

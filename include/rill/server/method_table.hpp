@@ -18,7 +18,7 @@ namespace rill {
 
 /// Options of one method. Zero means the server's setting.
 struct method_options {
-  queue_limits queue;                ///< What a call's write queue holds before a write waits.
+  queue_limits queue{};              ///< What a call's write queue holds before a write waits.
   std::size_t max_receive_size = 0;  ///< Bytes of one request.
 };
 
