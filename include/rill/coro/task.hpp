@@ -2,6 +2,7 @@
 #pragma once
 
 #include "rill/coro/detail/promise_base.hpp"
+#include "rill/coro/errors.hpp"
 
 #include <coroutine>
 #include <cstdint>
@@ -68,7 +69,7 @@ class task_result {
     if (state_ == state::error) error_.~exception_ptr();
   }
 
-  template <class U>
+  template <class U = T>
     requires std::is_convertible_v<U&&, T>
   void return_value(U&& value) {
     if constexpr (std::is_reference_v<T>) {
@@ -118,11 +119,15 @@ class task_promise final : public task_promise_base, public task_result<T> {
   task<T> get_return_object() noexcept;
 };
 
-/// Runs a task on behalf of a coroutine that awaits it.
+/// Runs a task on behalf of a coroutine that awaits it, and owns it: a task that is abandoned together with its
+/// awaiter, wherever the `task` object was, must not be resumed any more.
 template <class T, bool TailTransfer>
 class task_awaiter {
  public:
   explicit task_awaiter(std::coroutine_handle<task_promise<T>> child) noexcept : child_{child} {}
+  task_awaiter(const task_awaiter&) = delete;
+  task_awaiter& operator=(const task_awaiter&) = delete;
+  ~task_awaiter() { child_.destroy(); }
 
   [[nodiscard]] bool await_ready() const noexcept { return false; }
   template <class Promise>
@@ -156,6 +161,7 @@ class task_awaiter {
 /// Awaiting it gives its value or throws its exception. It inherits the context of its awaiter: home, cancellation,
 /// deadline and values. Make one by writing a coroutine that returns it.
 /// *Lifetime*: arguments taken by reference must live until it has ended, as for any coroutine.
+/// *Throws*: `usage_error` when awaited a second time, or after a move.
 template <class T = void>
 class [[nodiscard]] task {
  public:
@@ -172,12 +178,19 @@ class [[nodiscard]] task {
   }
   ~task() { reset(); }
 
-  /// Whether there is a coroutine: false after a move.
+  /// Whether there is a coroutine: false after a move, and once it is awaited.
   explicit operator bool() const noexcept { return coroutine_ != nullptr; }
 
-  auto operator co_await() && noexcept { return detail::task_awaiter<T, detail::tail_transfer>{coroutine_}; }
+  auto operator co_await() && noexcept {
+    return detail::task_awaiter<T, detail::tail_transfer>{std::exchange(coroutine_, nullptr)};
+  }
+  /// A task is awaited once: write `co_await std::move(work)`.
+  void operator co_await() & = delete;
 
-  void rill_bind(task_context& context) noexcept { coroutine_.promise().rill_bind(context); }
+  void rill_bind(task_context& context) {
+    if (coroutine_ == nullptr) throw usage_error{"rill: this task was moved from or awaited before"};
+    coroutine_.promise().rill_bind(context);
+  }
 
  private:
   friend class detail::task_promise<T>;
