@@ -33,7 +33,7 @@ inline grpc_compression_algorithm algorithm_of(compression algorithm) noexcept {
 
 /// What a channel over gRPC can be told.
 struct channel_options {
-  queue_limits queue;                ///< Bounds of a stream's write queue, unless its call has its own.
+  queue_limits queue{};              ///< Bounds of a stream's write queue, unless its call has its own.
   std::size_t max_receive_size = 0;  ///< Bytes of one received message; 0: gRPC's 4 MiB.
   std::size_t max_send_size = 0;     ///< Bytes of one sent message; 0: unlimited.
   /// Bytes that a stream may receive ahead of its reader; turns gRPC's own growing window off. 0: gRPC's choice.

@@ -31,8 +31,8 @@ namespace rill::cq {
 struct server_options {
   int loops = 0;  ///< Threads that serve calls; 0: one for each core.
   int requests_per_method =
-      32;              ///< Calls of one method that one loop can accept at once, without a slower path.
-  queue_limits queue;  ///< Bounds of a stream's write queue, unless its method has its own.
+      32;                ///< Calls of one method that one loop can accept at once, without a slower path.
+  queue_limits queue{};  ///< Bounds of a stream's write queue, unless its method has its own.
   std::size_t max_receive_size = 0;  ///< Bytes of one received message; 0: gRPC's 4 MiB.
   std::size_t max_send_size = 0;     ///< Bytes of one sent message; 0: unlimited.
   /// Bytes that a stream may receive ahead of its reader; turns gRPC's own growing window off. 0: gRPC's choice.
