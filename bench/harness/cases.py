@@ -16,7 +16,7 @@ class Peer:
 
 
 PEERS = {
-    "rill": Peer("rill", "bench_rill_server"),
+    "rill": Peer("rill", "bench_rill_server", ("--encode", "once")),
     "rill-no-cork": Peer("rill, corking off", "bench_rill_server", ("--cork", "off")),
     "rill-each": Peer("rill, serialising per stream", "bench_rill_server", ("--encode", "each")),
     "plain": Peer("hand-written, one write a message", "bench_cq_server"),
