@@ -13,6 +13,7 @@
 #include "rill/server/server_context.hpp"
 #include "rill/server/writer.hpp"
 
+#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -82,7 +83,7 @@ inline constexpr bool handles_bidi =
 template <class F>
 struct handler_box {
   F handler;
-  const error_hook& hook;
+  std::shared_ptr<const error_hook> hook;
 };
 
 /// Queues the one response and ends the call, or ends it with the status that stands in its place.
@@ -158,7 +159,7 @@ root serve_unary(server_call& call, handler_box<F>& box) {
       send_response(context.side(), co_await call_handler(box.handler, context, std::move(request)));
     }
   } catch (...) {
-    end_call_by_exception(context.side(), box.hook);
+    end_call_by_exception(context.side(), *box.hook);
   }
 }
 
@@ -169,7 +170,7 @@ root serve_client_streaming(server_call& call, handler_box<F>& box) {
     reader<typename method<M>::request_type> in{context.side()};
     send_response(context.side(), co_await call_handler(box.handler, context, in));
   } catch (...) {
-    end_call_by_exception(context.side(), box.hook);
+    end_call_by_exception(context.side(), *box.hook);
   }
 }
 
@@ -189,7 +190,7 @@ root serve_server_streaming(server_call& call, handler_box<F>& box) {
       }
     }
   } catch (...) {
-    end_call_by_exception(context.side(), box.hook);
+    end_call_by_exception(context.side(), *box.hook);
   }
 }
 
@@ -206,7 +207,7 @@ root serve_bidi(server_call& call, handler_box<F>& box) {
       co_await conclude(call_handler(box.handler, context, in, out), context.side());
     }
   } catch (...) {
-    end_call_by_exception(context.side(), box.hook);
+    end_call_by_exception(context.side(), *box.hook);
   }
 }
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include "rill/rpc/byte_stream.hpp"
+#include "rill/rpc/homed_handler.hpp"
 #include "rill/rpc/method.hpp"
+#include "rill/server/detail/homed.hpp"
 #include "rill/server/handler.hpp"
 
 #include <memory>
@@ -35,15 +37,12 @@ class method_table {
   template <auto M, class F>
   void handle(F&& handler, method_options options = {}) {
     using function = std::decay_t<F>;
-    if constexpr (detail::check_handler<M, function>()) {
-      auto kept = std::make_unique<kept_handler<function>>(std::forward<F>(handler), hook_);
-      method_entry entry;
-      entry.path = method<M>::path().c_str();
-      entry.kind = method<M>::kind;
-      entry.limits = {options.queue, options.max_receive_size};
-      entry.start = &detail::start_call<M, function>;
-      entry.handler = &kept->box;
-      add(entry, std::move(kept));
+    if constexpr (homed_handler<function>) {
+      add_homed<M, function>(std::forward<F>(handler), options);
+    } else if constexpr (detail::check_handler<M, function>()) {
+      using box = detail::handler_box<function>;
+      add<M>(std::make_shared<box>(std::forward<F>(handler), hook_), &detail::start_call<M, function>,
+             options);
     }
   }
   /// Handles `M` with a member function of `object`, which outlives the server.
@@ -59,25 +58,21 @@ class method_table {
   }
 
   /// Where exceptions go whose text clients must not see; standard error unless set.
-  void on_error(error_hook hook) { hook_ = std::move(hook); }
+  void on_error(error_hook hook) { *hook_ = std::move(hook); }
 
   [[nodiscard]] std::span<const method_entry> entries() const noexcept { return entries_; }
 
  private:
-  struct kept_base {
-    kept_base() = default;
-    kept_base(const kept_base&) = delete;
-    kept_base& operator=(const kept_base&) = delete;
-    virtual ~kept_base() = default;
-  };
-  template <class F>
-  struct kept_handler final : kept_base {
-    template <class G>
-    kept_handler(G&& handler, const error_hook& hook) : box{std::forward<G>(handler), hook} {}
-    detail::handler_box<F> box;
-  };
+  using start_function = void (*)(server_call&, void*) noexcept;
 
-  void add(const method_entry& entry, std::unique_ptr<kept_base> kept) {
+  template <auto M>
+  void add(std::shared_ptr<void> kept, start_function start, const method_options& options) {
+    method_entry entry;
+    entry.path = method<M>::path().c_str();
+    entry.kind = method<M>::kind;
+    entry.limits = {options.queue, options.max_receive_size};
+    entry.start = start;
+    entry.handler = kept.get();
     for (const method_entry& other : entries_) {
       if (std::string_view{other.path} == entry.path) {
         throw std::logic_error{"rill: " + std::string{entry.path} + " has a handler already"};
@@ -86,10 +81,17 @@ class method_table {
     kept_.push_back(std::move(kept));
     entries_.push_back(entry);
   }
+  template <auto M, class F>
+  void add_homed(F&& handler, const method_options& options) {
+    if constexpr (detail::check_handler<M, detail::homed_function<F>>()) {
+      add<M>(std::make_shared<detail::homed_box<F>>(std::move(handler), hook_),
+             &detail::start_homed_call<M, F>, options);
+    }
+  }
 
-  error_hook hook_;
+  std::shared_ptr<error_hook> hook_ = std::make_shared<error_hook>();
   std::vector<method_entry> entries_;
-  std::vector<std::unique_ptr<kept_base>> kept_;
+  std::vector<std::shared_ptr<void>> kept_;
 };
 
 }  // namespace rill
