@@ -5,7 +5,6 @@
 #include "rill/coro/detail/timer_heap.hpp"
 #include "rill/coro/operation.hpp"
 
-#include <chrono>
 #include <cstdint>
 
 namespace rill {
@@ -53,18 +52,17 @@ class [[nodiscard]] sleep_operation : public operation<sleep_operation>, private
 
 }  // namespace detail
 
-/// Waits for `span`; a span that is not positive takes no time.
+/// Waits for `span`, a `std::chrono::duration`; one that is not positive takes no time.
 /// *Completes* with nothing, never early. *Cancellation*: at once.
-template <class Rep, class Period>
-detail::sleep_operation sleep_for(std::chrono::duration<Rep, Period> span) noexcept {
+template <detail::duration_like Duration>
+detail::sleep_operation sleep_for(Duration span) noexcept {
   return detail::sleep_operation{detail::to_nanoseconds(span), false};
 }
 
-/// Waits until `moment` has come on the home's clock.
+/// Waits until `moment`, a `std::chrono::steady_clock::time_point`, has come on the home's clock.
 /// *Completes* with nothing, never early. *Cancellation*: at once.
-template <class Duration>
-detail::sleep_operation sleep_until(
-    std::chrono::time_point<std::chrono::steady_clock, Duration> moment) noexcept {
+template <detail::steady_time_point_like TimePoint>
+detail::sleep_operation sleep_until(TimePoint moment) noexcept {
   return detail::sleep_operation{detail::to_nanoseconds(moment.time_since_epoch()), true};
 }
 
