@@ -172,6 +172,25 @@ inline std::vector<rill::method_entry> entries_of(std::vector<method>& methods) 
   return entries;
 }
 
+/// What a fixture is asked for besides methods. Zero: the engine's own.
+struct settings {
+  std::size_t window = 0;
+  rill::queue_limits queue = {};
+};
+
+/// Where a test's client lives.
+struct client {
+  rill::connector& to;
+  rill::scheduler& home;
+
+  static rill::call_head head(const char* path, rill::method_kind kind) {
+    rill::call_head head;
+    head.path = path;
+    head.kind = kind;
+    return head;
+  }
+};
+
 /// A client's call, let go of at the end of its scope.
 class opened {
  public:

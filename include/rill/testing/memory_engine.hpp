@@ -137,11 +137,24 @@ class memory_engine final : public server_engine {
   void stop(std::chrono::nanoseconds grace) noexcept override {
     drain();
     if (grace.count() > 0) wait_until_idle(grace.count());
+    trip_all();
+    wait_until_idle(unwinding_time.count());
     connection_.break_all({status_code::UNAVAILABLE, "the server stopped"}, cancel_reason::shutdown);
     wait_until_idle(rill::detail::never);
   }
 
  private:
+  /// How long handlers may answer after their tokens were tripped, before their calls are cut.
+  static constexpr std::chrono::nanoseconds unwinding_time = std::chrono::milliseconds{500};
+
+  /// Trips the tokens and leaves the calls open, so that handlers can still answer.
+  void trip_all() {
+    memory::section held{*network_};
+    network_->links.for_each([&](memory::link& call) {
+      call.server.tripped = true;
+      held.wake(*call.server_end);
+    });
+  }
   /// Until no call is left, at most for `time`.
   void wait_until_idle(std::int64_t time) noexcept {
     if (auto* loop = dynamic_cast<rill::detail::run_loop*>(&network_->home)) {

@@ -38,6 +38,8 @@ class virtual_time_loop final : public rill::detail::run_loop {
     done_ = outer;
     return !std::exchange(stuck_, false);
   }
+  /// Frees every task that is suspended here. *Concurrency*: not from one of them.
+  void abandon_tasks() noexcept { destroy_roots(); }
 
  private:
   friend class outside_work;
@@ -95,24 +97,29 @@ rill::detail::root run_root(task<T>& work, rill::detail::task_result<T>& result,
 
 }  // namespace internal
 
-/// Runs `work` in virtual time on the calling thread, and gives its value or throws its exception.
+/// Runs `work` on `loop` until it has ended, and gives its value or throws its exception.
 /// *Throws*: `deadlock_error` if `work` can never end; it is cancelled first, so that it unwinds.
 template <class T>
-T run(task<T> work) {
+T run_on(virtual_time_loop& loop, task<T> work) {
   rill::detail::task_result<T> result;
   cancellation_source stop;
-  virtual_time_loop loop;
-  task<T> running{std::move(work)};  // freed before its loop
   bool done = false;
   task_context context;
   context.home = &loop;
   context.token = stop.token();
-  internal::run_root(running, result, done).post(context);
+  internal::run_root(work, result, done).post(context);
   if (loop.run_until(done)) return result.get();
-  done = false;
   stop.cancel();
-  static_cast<void>(loop.run_until(done));
+  done = false;
+  if (!loop.run_until(done)) loop.abandon_tasks();
   throw deadlock_error{};
+}
+
+/// The same on a loop of its own, on the calling thread.
+template <class T>
+T run(task<T> work) {
+  virtual_time_loop loop;
+  return run_on(loop, std::move(work));
 }
 
 }  // namespace rill::testing

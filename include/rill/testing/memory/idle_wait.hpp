@@ -17,6 +17,10 @@ class idle_wait {
 
   /// Until no call is left, `time` has passed, or the loop can do nothing more.
   void run(std::int64_t time) noexcept {
+    {
+      const std::lock_guard held{network_.mutex};
+      if (network_.calls == 0) return;
+    }
     loop_.post(probe_);
     if (probe_.state == item::dropped) return;  // the loop is being destroyed
     if (!run_until(probe_.done)) return;

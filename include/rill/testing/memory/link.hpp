@@ -30,6 +30,7 @@ struct server_facts {
   bool finished = false;                       ///< The handler has let go of it.
   bool retired = false;                        ///< A step has run since.
   cancel_reason broken = cancel_reason::none;  ///< To be seen by the server's next step.
+  bool tripped = false;                        ///< The server is stopping: to be seen as well.
   bool at_once = false;                        ///< Even while the connection is frozen.
   bool headers_staged = false;
   bool headers_released = false;

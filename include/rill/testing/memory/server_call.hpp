@@ -92,7 +92,7 @@ class server_side final : public stream<server_call> {
     }
   }
 
-  enum class news : std::uint8_t { none, start, died, ended };
+  enum class news : std::uint8_t { none, start, died, tripped, ended };
 
   void step() noexcept override {
     news what = news::none;
@@ -112,6 +112,9 @@ class server_side final : public stream<server_call> {
         break;
       case news::died:
         source_.cancel(why);
+        break;
+      case news::tripped:
+        source_.cancel(cancel_reason::shutdown);
         break;
       case news::ended:
         cancel_timers();
@@ -158,6 +161,8 @@ class server_side final : public stream<server_call> {
         call.break_client(held, {status_code::INTERNAL, "Unable to parse request"}, false);
         what = retire();
       }
+    } else if (facts().tripped && !source_.is_cancelled()) {
+      what = news::tripped;
     }
     facts().headers_released = facts().headers_staged;
     out_.release();
