@@ -126,6 +126,9 @@ class client_call_object final : public stream<client_call, client_call_object> 
   }
   void message_too_large() noexcept {
     fail(status_code::RESOURCE_EXHAUSTED, "Received message larger than max");
+    // The server's status may be here already, and a message is missing from what it says.
+    status_ = status{status_code::RESOURCE_EXHAUSTED, "Received message larger than max"};
+    status_replaced_ = true;
   }
   void send_failed() noexcept { close_writes(); }
   [[nodiscard]] bool wants_headers() const noexcept { return headers_wanted_; }
@@ -218,7 +221,7 @@ class client_call_object final : public stream<client_call, client_call_object> 
       if (view_of(trailing_in_.metadata[i].key) == details_key)
         details = view_of(trailing_in_.metadata[i].value);
     }
-    if (code_in_ != GRPC_STATUS_OK) {
+    if (code_in_ != GRPC_STATUS_OK && !status_replaced_) {
       status_ = status{static_cast<status_code>(code_in_), std::string{message}, std::move(details)};
     }
     grpc_slice_unref(message_in_);
@@ -270,6 +273,7 @@ class client_call_object final : public stream<client_call, client_call_object> 
   bool receiving_status_ = false;
   bool one_batch_ = false;
   bool ended_ = false;
+  bool status_replaced_ = false;  // by one of this side's own
   std::size_t max_receive_;
   std::size_t max_send_;
   stream_waiter* headers_waiter_ = nullptr;
