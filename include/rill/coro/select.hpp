@@ -41,7 +41,7 @@ class select_branches<std::integer_sequence<std::uint32_t, Indices...>, Ops...>
   explicit select_branches(Ops&&... ops) noexcept : select_branch<Indices, Ops>{std::move(ops)}... {}
   select_branches(select_branches&&) noexcept = default;
 
-  void bind(task_context& context) noexcept {
+  void bind(task_context& context) {
     context_ = &context;
     (branch<Indices>().op.rill_bind(context), ...);
   }
@@ -96,7 +96,7 @@ class [[nodiscard]] select_operation {
   explicit select_operation(Ops&&... ops) noexcept : branches_{std::move(ops)...} {}
   select_operation(select_operation&&) noexcept = default;
 
-  void rill_bind(task_context& context) noexcept { branches_.bind(context); }
+  void rill_bind(task_context& context) { branches_.bind(context); }
   auto operator co_await() && noexcept { return wait_awaiter<select_wait>{branches_}; }
 
  private:
