@@ -136,9 +136,11 @@ void serve(const bench::server_flags& flags) {
   methods.handle<&Bench::Service::Echo>(echo);
   methods.handle<&Bench::Service::Subscribe>(service, &news<Item>::subscribe);
   methods.handle<&Bench::Service::Publish>(service, &news<Item>::publish);
-  rill::cq::server_engine engine({.loops = flags.threads,
-                                  .requests_per_method = 100,
-                                  .stream_window = static_cast<std::size_t>(flags.window)});
+  rill::cq::server_options options;
+  options.loops = flags.threads;
+  options.stream_window = static_cast<std::size_t>(flags.window);
+  if (flags.posted > 0) options.requests_per_method = flags.posted;
+  rill::cq::server_engine engine(options);
   engine.listen("127.0.0.1:" + std::to_string(flags.port));
   engine.start(methods.entries());
   bench::wait_for_stop(engine.port(), flags.lifetime);

@@ -23,7 +23,8 @@ struct server_flags {
   bool encode_once = false;   // --encode once: an event is serialised once for all subscribers
   std::size_t capacity = 64;  // --capacity: events a subscriber's queue holds
   int window = 0;             // --window: bytes a stream may have in flight; 0 leaves gRPC's default
-  unsigned lifetime = 900;    // --lifetime: seconds after which the server ends by itself
+  int posted = 0;           // --posted: requests of each method posted on each queue; 0: the server's choice
+  unsigned lifetime = 900;  // --lifetime: seconds after which the server ends by itself
 };
 
 inline server_flags parse_server_flags(int argc, char** argv) {
@@ -44,6 +45,8 @@ inline server_flags parse_server_flags(int argc, char** argv) {
       flags.capacity = std::stoul(value);
     else if (name == "--window")
       flags.window = std::stoi(value);
+    else if (name == "--posted")
+      flags.posted = std::stoi(value);
     else if (name == "--lifetime")
       flags.lifetime = static_cast<unsigned>(std::stoul(value));
     else

@@ -21,7 +21,7 @@ using bench_service = Bench::WithAsyncMethod_Unary<
     Bench::WithAsyncMethod_Down<Bench::WithAsyncMethod_Up<Bench::WithAsyncMethod_Echo<
         Bench::WithRawMethod_Subscribe<Bench::WithAsyncMethod_Publish<Bench::Service>>>>>>;
 
-constexpr int posted_per_method = 100;
+constexpr int posted_by_default = 100;
 
 struct tag {
   void (*fire)(void* call, bool ok);
@@ -568,11 +568,12 @@ void hub::resume() {
 }
 
 void run(loop& home) {
-  pool<unary_call> unary(home, posted_per_method);
-  pool<down_call> down(home, posted_per_method);
-  pool<up_call> up(home, posted_per_method);
-  pool<echo_call> echo(home, posted_per_method);
-  pool<subscribe_call> subscribe(home, posted_per_method);
+  const int posted = home.flags.posted > 0 ? home.flags.posted : posted_by_default;
+  pool<unary_call> unary(home, posted);
+  pool<down_call> down(home, posted);
+  pool<up_call> up(home, posted);
+  pool<echo_call> echo(home, posted);
+  pool<subscribe_call> subscribe(home, posted);
   pool<publish_call> publish(home, 1);
   void* next = nullptr;
   bool ok = false;
