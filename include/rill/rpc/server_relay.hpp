@@ -4,6 +4,7 @@
 #include "rill/coro/cancellation.hpp"
 #include "rill/coro/detail/home_anchor.hpp"
 #include "rill/coro/detail/linked_source.hpp"
+#include "rill/coro/detail/timer_heap.hpp"
 #include "rill/coro/home_lease.hpp"
 #include "rill/rpc/detail/relay_near.hpp"
 
@@ -19,9 +20,13 @@ namespace rill {
 namespace detail {
 
 /// A server call on the handler's home. The call's death reaches the handler through a token of the relay's own, and
-/// ends the far half at once: the engine never waits for a home that may not be running any more.
+/// ends the far half at once; when the server stops, the handler may still answer for a while. So an engine never waits
+/// for good for a home that may not be running any more.
 class server_relay final : public relay_near<server_call> {
  public:
+  /// Nanoseconds that a handler may take to end once its token was tripped because the server stops.
+  static constexpr std::int64_t unwinding_time = 500'000'000;
+
   using start_function = void (*)(server_call&, void*) noexcept;
 
   server_relay(server_call& call, home_lease home, start_function start, std::shared_ptr<void> handler)
@@ -30,6 +35,7 @@ class server_relay final : public relay_near<server_call> {
         start_{start},
         handler_{std::move(handler)},
         death_{*this},
+        patience_{*this},
         home_anchor_{*this},
         call_{&call},
         path_{call.path()},
@@ -73,6 +79,11 @@ class server_relay final : public relay_near<server_call> {
     explicit death_hook(server_relay& relay) noexcept : cancellation_hook{&on_death}, owner{relay} {}
     server_relay& owner;
   };
+  struct patience : timer_node {
+    explicit patience(server_relay& relay) noexcept : timer_node{&on_out_of_patience}, owner{relay} {}
+    server_relay& owner;
+    bool out = false;
+  };
   struct near_anchor : home_anchor {
     explicit near_anchor(server_relay& relay) noexcept : home_anchor{&on_home_lost}, owner{relay} {}
     server_relay& owner;
@@ -86,6 +97,12 @@ class server_relay final : public relay_near<server_call> {
   static void on_home_lost(home_anchor& anchor) noexcept {
     static_cast<near_anchor&>(anchor).owner.abort(
         status{status_code::UNAVAILABLE, "the handler's home has ended"});
+  }
+
+  static void on_out_of_patience(timer_node& timer) noexcept {
+    auto& self = static_cast<patience&>(timer);
+    self.out = true;
+    self.owner.post(self.owner.far_);
   }
 
   // On the home.
@@ -102,7 +119,10 @@ class server_relay final : public relay_near<server_call> {
     set_end(status{status_code::UNAVAILABLE, "the handler's home has ended"}, true);
     leave_unsettled();
   }
-  [[nodiscard]] bool dead() noexcept override { return source_.is_cancelled(); }
+  [[nodiscard]] bool dead() noexcept override {
+    const cancel_reason why = source_.reason();
+    return why != cancel_reason::none && why != cancel_reason::shutdown;
+  }
   void cancelled_here(cancel_reason why) noexcept override { source_.cancel(why); }
   void prepare() noexcept override {
     if (initial_given_ || !(headers_sent() || left())) return;
@@ -132,16 +152,28 @@ class server_relay final : public relay_near<server_call> {
     }
     if (std::exchange(todo_.headers, false)) call_->send_headers();
     if (todo_.cancel != cancel_reason::none) call_->cancel(std::exchange(todo_.cancel, cancel_reason::none));
-    if (!todo_.abort && !call_->token().is_cancelled()) return false;
+    if (!todo_.abort && !call_is_dead()) return false;
     let_go(true);
     return true;
+  }
+  [[nodiscard]] bool call_is_dead() noexcept {
+    if (reached_ == next_message::dead || writes_dead_now_ || patience_.out) return true;
+    const cancel_reason why = call_->token().reason();
+    if (why != cancel_reason::shutdown) return why != cancel_reason::none;
+    if (patience_.due == never) {
+      patience_.due = far_.home->now() + unwinding_time;
+      far_.home->add_timer(patience_);
+    }
+    return false;
   }
   [[nodiscard]] bool conclude() noexcept override {
     if (!todo_.finish) return false;
     let_go(false);
     return true;
   }
-  void collect() noexcept override {}
+  void collect() noexcept override {
+    if (reached_ == next_message::dead || writes_dead_now_) post(far_);
+  }
   void abandon_call() noexcept override {
     const bool tripped = call_->token().is_cancelled();
     const cancel_reason why = tripped ? call_->token().reason() : cancel_reason::shutdown;
@@ -151,18 +183,22 @@ class server_relay final : public relay_near<server_call> {
   }
   void far_dropped() noexcept override {}
   void detach_call() noexcept {
+    far_.home->cancel_timer(patience_);
     death_.detach();
     draining_link_.reset();
   }
   void let_go(bool drop_queued) noexcept {
     detach_call();
     server_call& call = *std::exchange(call_, nullptr);
+    // Without an order to end, what the near half has to say is its own still.
     if (todo_.finish || todo_.abort) {
       call.trailing_metadata = std::move(trailing_);
+      drop_queued ? call.abort(std::move(ended_)) : call.finish(std::move(ended_));
+    } else if (patience_.out) {
+      call.abort(status{status_code::UNAVAILABLE, "the server stopped"});
     } else {
-      ended_ = status{status_code::CANCELLED, "cancelled"};
+      call.abort(status{status_code::CANCELLED, "cancelled"});
     }
-    drop_queued ? call.abort(std::move(ended_)) : call.finish(std::move(ended_));
     close(next_message::dead);
   }
 
@@ -174,6 +210,7 @@ class server_relay final : public relay_near<server_call> {
   // On the loop.
   std::optional<cancellation_link> draining_link_;
   death_hook death_;
+  patience patience_;
   near_anchor home_anchor_;
   server_call* call_;
   // Copied while the call was there.
@@ -197,7 +234,8 @@ class server_relay final : public relay_near<server_call> {
 /// Has `start` called on `home` with a call that stands for `call` and is used there, and with `handler`.
 ///
 /// Received messages are prefetched up to a bound; what the handler commits is carried over when it suspends or ends.
-/// When `call` dies the handler's token trips, and the engine does not wait for it.
+/// When `call` dies the handler's token trips, and the engine does not wait for it; when the server stops it waits for
+/// half a second.
 /// *Concurrency*: on `call`'s loop. *Lifetime*: `home` until the handler has finished; `handler` is kept.
 inline void start_relayed(server_call& call, home_lease home, void (*start)(server_call&, void*) noexcept,
                           std::shared_ptr<void> handler) {

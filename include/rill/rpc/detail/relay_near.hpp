@@ -86,8 +86,6 @@ class relay_near : public Call, protected relay_far {
   void cancel(cancel_reason why) noexcept final {
     if (std::exchange(cancelled_, true)) return;
     writing_.clear();
-    received_.clear();
-    received_at_ = 0;
     {
       guard held{lock_};
       outbox_.clear();
@@ -207,10 +205,10 @@ class relay_near : public Call, protected relay_far {
     }
     if (mine) send(far_);
   }
-  /// With the lock held.
+  /// With the lock held. Called for half of the bound at once, or when nothing is left here.
   [[nodiscard]] bool credit_far() noexcept {
     credited_ = credited_here_ = popped_;
-    return paused_ && (taken_ - credited_).half_empty(limits_) && claim(far_);
+    return paused_ && !(taken_ - credited_).fills(limits_) && claim(far_);
   }
 
   void give(payload bytes, write_options options) {
