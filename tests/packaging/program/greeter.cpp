@@ -32,10 +32,10 @@ rill::task<std::string> greet(std::string target) {
 
 int main() {
   rill::server server;
-  const int port = server.listen("127.0.0.1:0");
+  server.listen("127.0.0.1:0");
   server.handle<&Greeter::Service::SayHello>(say_hello);
   server.start();
-  const std::string message = rill::sync_wait(greet("127.0.0.1:" + std::to_string(port)));
+  const std::string message = rill::sync_wait(greet("127.0.0.1:" + std::to_string(server.port())));
   server.shutdown(std::chrono::seconds(1));
   std::puts(message.c_str());
   return message == "Hello world" ? 0 : 1;
