@@ -45,7 +45,8 @@ inline void spin(unsigned turns) noexcept {
 }
 
 /// A home on this thread. Its tasks may still be suspended when it is destroyed.
-class home {
+template <class Loop>
+class basic_home {
  public:
   /// Starts `work`; an exception that leaves it ends the process.
   void spawn(rill::task<> work, rill::cancellation_token token = {}) {
@@ -67,7 +68,7 @@ class home {
   void run() { loop_.run_until(idle_); }
 
   [[nodiscard]] int left() const noexcept { return left_; }
-  [[nodiscard]] rill::detail::run_loop& loop() noexcept { return loop_; }
+  [[nodiscard]] Loop& loop() noexcept { return loop_; }
 
  private:
   struct mark : rill::detail::work_item {
@@ -75,15 +76,16 @@ class home {
     static void reach(work_item& item, bool) noexcept { static_cast<mark&>(item).reached = true; }
     bool& reached;
   };
-  static rill::detail::root run_root(home& self, rill::task<> work) {
+  static rill::detail::root run_root(basic_home& self, rill::task<> work) {
     co_await std::move(work);
     self.idle_ = --self.left_ == 0;
   }
 
   int left_ = 0;
   bool idle_ = true;
-  rill::detail::run_loop loop_;
+  Loop loop_;
 };
+using home = basic_home<rill::detail::run_loop>;
 
 /// Runs each group of tasks on a thread and a home of its own, until all have ended.
 inline void run_on_threads(std::vector<std::vector<rill::task<>>> groups) {
