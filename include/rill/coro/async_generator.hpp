@@ -71,6 +71,8 @@ class generator_promise final : public generator_promise_base {
 
   /// The item stays where it is, in the generator's frame, until the generator goes on.
   auto yield_value(T&& item) noexcept {
+    static_assert(!unsafe_value<T>,
+                  "rill: GCC 12 destroys this temporary twice; give the item a name, and yield that");
     item_ = std::addressof(item);
     movable_ = true;
     return yield_awaiter<tail_transfer>{*this};

@@ -90,6 +90,9 @@ scope_child run_body(Body& body, task_scope& scope, task_result<T>& result) {
   }
 }
 
+template <class Body>
+using body_value_t = typename std::invoke_result_t<Body&, task_scope&>::value_type;
+
 template <class F>
 concept child_factory = std::is_invocable_v<F&> && awaitable<std::invoke_result_t<F&>>;
 
@@ -110,10 +113,15 @@ class task_scope {
 
   /// Awaits the task that `body(scope)` gives, then everything that was spawned.
   /// *Completes* with the body's value. *Throws*: the first failure, the body's or a spawned task's.
-  /// *Cancellation*: flows into everything. *Lifetime*: `body` is kept. A lambda that captures by value needs a name
-  /// on GCC 12, which destroys such a temporary of a `co_await` expression twice.
+  /// *Cancellation*: flows into everything. *Lifetime*: a temporary `body` is kept; one with a name is referred to.
   template <class Body>
-  static auto run(Body body) -> task<typename std::invoke_result_t<Body&, task_scope&>::value_type>;
+  static auto run(Body&& body) -> task<detail::body_value_t<Body>> {
+    static_assert(
+        !detail::unsafe_callable<Body>,
+        "rill: GCC 12 destroys this temporary twice, if it is a lambda that captures by value; give it a "
+        "name, and pass that");
+    return run_scope<Body>(std::forward<Body>(body));
+  }
 
   /// Runs the task that `make()` gives. Both happen when the home gets to it, never inside this call.
   /// *Lifetime*: `make` is kept until its task has ended, so a lambda may have captures.
@@ -190,6 +198,8 @@ class task_scope {
     while (detail::scope_child_promise* child = children_.pop_front()) child->destroy();
   }
 
+  template <class Body>
+  static auto run_scope(Body body) -> task<detail::body_value_t<Body>>;
   template <class F>
   static detail::scope_child child_of(F&& make) {
     static_assert(std::is_void_v<detail::await_result_t<std::invoke_result_t<std::decay_t<F>&>>>,
@@ -229,8 +239,8 @@ class task_scope {
 };
 
 template <class Body>
-auto task_scope::run(Body body) -> task<typename std::invoke_result_t<Body&, task_scope&>::value_type> {
-  using value = typename std::invoke_result_t<Body&, task_scope&>::value_type;
+auto task_scope::run_scope(Body body) -> task<detail::body_value_t<Body>> {
+  using value = detail::body_value_t<Body>;
   task_context& outer = co_await this_context();
   detail::task_result<value> result;
   task_scope scope{outer};

@@ -45,7 +45,7 @@ class [[nodiscard]] context_value_awaiter {
 
 }  // namespace detail
 
-/// Awaits `work` with `value` in its context, where it hides an outer value of the same type.
+/// Awaits `work` with `value`, of which it keeps a copy, in its context; there it hides an outer value of its type.
 /// *Completes* when `work` has ended, with its value or exception.
 template <class T, class A>
 auto with_value(T value, A&& work) {

@@ -23,7 +23,7 @@ decltype(auto) awaiter_of(A&& bound) {
   } else if constexpr (requires { operator co_await(static_cast<A&&>(bound)); }) {
     return operator co_await(static_cast<A&&>(bound));
   } else {
-    return static_cast<A&&>(bound);
+    return (bound);
   }
 }
 

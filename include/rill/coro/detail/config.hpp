@@ -32,6 +32,14 @@
 #define RILL_TAIL_TRANSFER 0
 #endif
 
+// GCC 12 moves a temporary aggregate or lambda of a co_await or co_yield expression as bytes, and destroys it twice.
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+#define RILL_BROKEN_TEMPORARIES 1
+#else
+#define RILL_BROKEN_TEMPORARIES 0
+#endif
+
 namespace rill::detail {
 inline constexpr bool tail_transfer = RILL_TAIL_TRANSFER != 0;
-}
+inline constexpr bool broken_temporaries = RILL_BROKEN_TEMPORARIES != 0;
+}  // namespace rill::detail

@@ -18,8 +18,37 @@ namespace rill::detail {
 template <class A>
 concept context_awaitable = requires(A& awaitable, task_context& context) { awaitable.rill_bind(context); };
 
+/// Whether the awaiter is another object than the awaitable.
+template <class A>
+concept makes_awaiter = requires(A&& awaitable) { static_cast<A&&>(awaitable).operator co_await(); } ||
+                        requires(A&& awaitable) { operator co_await(static_cast<A&&>(awaitable)); };
+
+/// Stands for an awaitable that is its own awaiter, because GCC 12 moves a temporary one after it was bound.
+template <class A>
+class [[nodiscard]] awaiter_reference {
+ public:
+  explicit awaiter_reference(A& awaiter) noexcept : awaiter_{awaiter} {}
+  [[nodiscard]] bool await_ready() { return awaiter_.await_ready(); }
+  template <class Promise>
+  auto await_suspend(std::coroutine_handle<Promise> awaiting) {
+    return awaiter_.await_suspend(awaiting);
+  }
+  decltype(auto) await_resume() { return awaiter_.await_resume(); }
+
+ private:
+  A& awaiter_;
+};
+
 template <class>
 inline constexpr bool always_false = false;
+
+/// Whether a `T&&` parameter could be bound to a temporary that the compiler destroys twice. A lambda among the `T`s
+/// cannot be told from another class.
+template <class T>
+inline constexpr bool unsafe_callable =
+    broken_temporaries && !std::is_lvalue_reference_v<T> && !std::is_trivially_destructible_v<T>;
+template <class T>
+inline constexpr bool unsafe_value = unsafe_callable<T> && std::is_aggregate_v<std::remove_cvref_t<T>>;
 
 /// Base of the promises of `task`, `async_generator` and roots.
 class promise_base {
@@ -38,7 +67,11 @@ class promise_base {
       return make_awaiter(awaitable);
     } else if constexpr (context_awaitable<plain>) {
       awaitable.rill_bind(*context_);
-      return static_cast<A&&>(awaitable);
+      if constexpr (makes_awaiter<A>) {
+        return static_cast<A&&>(awaitable);
+      } else {
+        return awaiter_reference<plain>{awaitable};
+      }
     } else {
       static_assert(
           always_false<A>,
