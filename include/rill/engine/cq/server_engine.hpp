@@ -94,10 +94,13 @@ class server_engine final : public rill::server_engine {
     // The deadline is only a last resort: stop() ends it as soon as every call has ended.
     refuser_ = std::thread{[this] { server_->Shutdown(gpr_inf_future(GPR_CLOCK_MONOTONIC)); }};
   }
+  /// On one of the server's own loops it only begins to stop: a loop cannot wait for itself.
   void stop(std::chrono::nanoseconds grace) noexcept override {
+    drain();
+    if (runs_here()) return;
+    const std::lock_guard one_at_a_time{stop_mutex_};
     if (server_ == nullptr || stopped_) return;
     stopped_ = true;
-    drain();
     if (!wait_for_calls(grace)) {
       for (auto& one : loops_) one->trip_calls();
       wait_for_calls(unwinding_time);
@@ -107,7 +110,6 @@ class server_engine final : public rill::server_engine {
     grpc_server_cancel_all_calls(server_->c_server());
     refuser_.join();
     for (auto& one : loops_) one->loop().stop();
-    server_.reset();
   }
 
  private:
@@ -253,6 +255,13 @@ class server_engine final : public rill::server_engine {
     stopped_ = true;
   }
 
+  [[nodiscard]] bool runs_here() noexcept {
+    event_loop* const here = event_loop::current();
+    for (auto& one : loops_) {
+      if (&one->loop() == here) return true;
+    }
+    return false;
+  }
   void call_ended() noexcept {
     if (calls_.fetch_sub(1) != 1 || !stopping_.load()) return;
     const std::lock_guard held{idle_mutex_};
@@ -278,11 +287,12 @@ class server_engine final : public rill::server_engine {
   cancellation_source draining_;
   std::atomic<bool> stopping_{false};
   bool stopped_ = false;
+  std::mutex stop_mutex_;
   std::atomic<std::size_t> calls_{0};
   std::mutex idle_mutex_;
   std::condition_variable idle_;
-  std::unique_ptr<grpc::Server> server_;
   std::vector<std::unique_ptr<loop_calls>> loops_;
+  std::unique_ptr<grpc::Server> server_;  // goes before its queues
   std::thread refuser_;
 };
 
