@@ -3,9 +3,8 @@
 #include "peers/cpp/common.hpp"
 #include "rill/coro/broadcast.hpp"
 #include "rill/coro/task.hpp"
-#include "rill/engine/cq/server_engine.hpp"
 #include "rill/rpc/encoded.hpp"
-#include "rill/server/method_table.hpp"
+#include "rill/server/server.hpp"
 
 #include <chrono>
 #include <deque>
@@ -129,23 +128,21 @@ class news {
 template <typename Item>
 void serve(const bench::server_flags& flags) {
   news<Item> service(flags.capacity);
-  rill::method_table methods;
-  methods.handle<&Bench::Service::Unary>(unary);
-  methods.handle<&Bench::Service::Down>(down);
-  methods.handle<&Bench::Service::Up>(up);
-  methods.handle<&Bench::Service::Echo>(echo);
-  methods.handle<&Bench::Service::Subscribe>(service, &news<Item>::subscribe);
-  methods.handle<&Bench::Service::Publish>(service, &news<Item>::publish);
-  rill::cq::server_options options;
+  rill::server_options options;
   options.loops = flags.threads;
   options.stream_window = static_cast<std::size_t>(flags.window);
   if (flags.posted > 0) options.requests_per_method = flags.posted;
-  rill::cq::server_engine engine(options);
-  engine.listen("127.0.0.1:" + std::to_string(flags.port));
-  engine.start(methods.entries());
-  bench::wait_for_stop(engine.port(), flags.lifetime);
-  engine.drain();
-  engine.stop(std::chrono::milliseconds(200));
+  rill::server server{options};
+  server.listen("127.0.0.1:" + std::to_string(flags.port));
+  server.handle<&Bench::Service::Unary>(unary);
+  server.handle<&Bench::Service::Down>(down);
+  server.handle<&Bench::Service::Up>(up);
+  server.handle<&Bench::Service::Echo>(echo);
+  server.handle<&Bench::Service::Subscribe>(service, &news<Item>::subscribe);
+  server.handle<&Bench::Service::Publish>(service, &news<Item>::publish);
+  server.start();
+  bench::wait_for_stop(server.port(), flags.lifetime);
+  server.shutdown(std::chrono::milliseconds(200));
 }
 
 }  // namespace

@@ -30,8 +30,8 @@ PEERS = {
 
 CLIENTS = {
     "rill": Peer("rill client", "bench_rill_load"),
-    "plain": Peer("hand-written client, one write a message", "bench_grpc_load", ("--hint", "0")),
-    "hint": Peer("hand-written client, hinting", "bench_grpc_load", ("--hint", "-1")),
+    "plain": Peer("hand-written client, one write a message", "bench_grpc_load", ("--typed", "1", "--hint", "0")),
+    "hint": Peer("hand-written client, hinting", "bench_grpc_load", ("--typed", "1", "--hint", "-1")),
 }
 
 
@@ -134,10 +134,12 @@ def _build() -> list[Case]:
              ("unary", "--size", str(UNARY_SIZE), "--connections", "10", "--in-flight", "10"), (CALLS, CLIENT_CPU),
              ("rill", "plain")),
         Case("client-down-16", "Server streaming 16 B, read by the client", "client", ("down", "--size", "16"),
-             (RATE, CLIENT_CPU), ("rill", "plain"), ("--mode", "hint")),
+             (RATE, CLIENT_CPU), ("rill", "plain")),
         Case("client-up-16", "Client streaming 16 B, written by the client", "client", ("up", "--size", "16"),
              (RATE, CLIENT_CPU), clients),
         Case("client-up-64k", "Client streaming 64 KiB, written by the client", "client", ("up", "--size", "65536"),
+             (RATE, CLIENT_CPU), clients),
+        Case("client-flood", "Full-duplex flood 16 B by the client", "client", ("flood", "--size", "16"),
              (RATE, CLIENT_CPU), clients),
         Case("client-pingpong", "Ping-pong 16 B by the client", "client", ("pingpong", "--size", "16"),
              (P50, P99, CLIENT_CPU), ("rill", "plain")),

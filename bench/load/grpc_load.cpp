@@ -2,6 +2,7 @@
 // One thread, one completion queue, raw bytes. A run is one case for a bounded time and ends with one line of JSON.
 //
 //   bench_grpc_load CASE --port P [--pid SERVER] [--seconds S] [--warmup S] [--connections N] [--streams N] ...
+// With --typed 1 messages are serialised and parsed one by one, as rill's client does; without it they stay bytes.
 //   unary     --size --in-flight        closed loop of unary calls
 //   down      --size                    reads server streams
 //   up        --size --hint [--bytes]   client streams; hint K leaves every K-th message unhinted, 0 hints none, -1 all
@@ -45,6 +46,7 @@ struct options {
   std::uint64_t round;
   std::uint64_t count;
   int window;
+  bool typed;
 };
 
 /// Ends the process at once: a failed run has nothing to unwind, and tags may still be on their way.
@@ -119,8 +121,16 @@ class client {
   const options& chosen() const { return chosen_; }
   grpc::CompletionQueue& queue() { return queue_; }
   grpc::GenericStub& stub() { return *stubs_[turn_++ % stubs_.size()]; }
-  const grpc::ByteBuffer& payload() const { return payload_; }
-  const Payload& message() const { return message_; }
+  /// The message to send: serialised once for all, or anew each time as a typed stub does.
+  grpc::ByteBuffer payload() const { return chosen_.typed ? encode(message_) : payload_; }
+  /// What came back is an echo; a typed stub parses it.
+  void check_echo(grpc::ByteBuffer& message) {
+    if (chosen_.typed) {
+      expect(decode<Payload>(message).data().size() == chosen_.size, "an echo of another size");
+    } else {
+      expect(message.Length() == payload_.Length(), "an echo of another size");
+    }
+  }
 
   std::uint64_t messages = 0;  // what the case counts
   std::uint64_t open = 0;      // calls that are not over
@@ -301,7 +311,7 @@ class unary_loop {
 
   void on_finished(bool) {
     expect_ok(status_);
-    expect(reply_.Length() == home_.payload().Length(), "an echo of another size");
+    home_.check_echo(reply_);
     ++home_.messages;
     home_.times.record(bench::clock::now() - began_);
     if (home_.stopping)
@@ -339,7 +349,8 @@ class down_reader : public stream {
   }
 
  private:
-  void on_read(grpc::ByteBuffer&) override {
+  void on_read(grpc::ByteBuffer& message) override {
+    if (home_.chosen().typed) home_.check_echo(message);
     ++home_.messages;
     read();
   }
@@ -445,7 +456,7 @@ class echo_stream : public stream {
   void on_written() override { next(); }
 
   void on_read(grpc::ByteBuffer& message) override {
-    expect(message.Length() == home_.payload().Length(), "an echo of another size");
+    home_.check_echo(message);
     ++home_.messages;
     home_.times.record(bench::clock::now() - began_);
     next();
@@ -710,6 +721,7 @@ int main(int argc, char** argv) try {
       .round = static_cast<std::uint64_t>(flags.number("round", 100)),
       .count = static_cast<std::uint64_t>(flags.number("count", 32)),
       .window = static_cast<int>(flags.number("window", 0)),
+      .typed = flags.number("typed", 0) != 0,
   };
   flags.expect_empty();
   bench::json_line result;
