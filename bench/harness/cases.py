@@ -109,6 +109,8 @@ def _build() -> list[Case]:
     cases += [
         Case("pingpong", "Bidirectional ping-pong 16 B, one message in flight", "h2", ("pingpong", "--size", "16"),
              (P50, P99, SERVER_CPU), ALL),
+        Case("beside", "The same ping-pong while a server stream of another connection takes all it can", "h2",
+             ("beside", "--size", "16"), (P50, P99), STREAM),
         Case("flood", "Full-duplex flood 16 B", "h2", ("flood", "--size", "16"), (RATE, SERVER_CPU), STREAM),
     ]
     for label, size, title in (("1k", 1024, "1 KiB"), ("doc", 0, "a complex 16 KiB message")):

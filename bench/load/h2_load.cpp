@@ -7,6 +7,7 @@
 //   down                                reads one server stream on each connection
 //   up                                  writes one client stream on each connection
 //   pingpong                            one message in flight on one stream of each connection
+//   beside                              the same while a server stream on another connection takes all it can
 //   flood                               both directions of one stream on each connection
 #include "common.hpp"
 #include "http2.hpp"
@@ -48,6 +49,11 @@ std::string framed(const std::string& message) {
 /// A Payload of `size` bytes as gRPC frames it.
 std::string payload(std::size_t size) { return framed("\x0a" + varint(size) + std::string(size, 'x')); }
 
+/// A DownRequest for more messages than any run can take.
+std::string endless(std::size_t size) {
+  return framed("\x08" + varint(std::uint64_t{1} << 62) + "\x10" + varint(size));
+}
+
 std::uint64_t read_varint(std::string_view& from) {
   std::uint64_t value = 0;
   for (unsigned shift = 0;; shift += 7) {
@@ -62,10 +68,7 @@ std::uint64_t read_varint(std::string_view& from) {
 /// The connections of a run and its clock; a case adds what it sends and what it counts.
 class load {
  public:
-  load(const options& chosen, const char* method)
-      : chosen_(chosen),
-        path_(std::string("/rill.bench.v1.Bench/") + method),
-        poll_(epoll_create1(EPOLL_CLOEXEC)) {}
+  explicit load(const options& chosen) : chosen_(chosen), poll_(epoll_create1(EPOLL_CLOEXEC)) {}
   virtual ~load() { close(poll_); }
   load(const load&) = delete;
   load& operator=(const load&) = delete;
@@ -76,6 +79,7 @@ class load {
     times_.clear();
     const auto from = bench::sample::take(chosen_.pid, messages_);
     run_for(chosen_.seconds, never);
+    end_window();
     result.window(from, bench::sample::take(chosen_.pid, messages_));
     if (times_.count() > 0) result.latency(times_);
     stopping_ = true;
@@ -86,16 +90,24 @@ class load {
 
  protected:
   virtual void turn() {}                // called between two rounds of events
+  virtual void end_window() {}          // what is under way may still be counted
   virtual bool over() { return true; }  // asked once the run is stopping
 
-  std::unique_ptr<bench::http2_connection> connect(bench::http2_events& events) {
-    auto made = std::make_unique<bench::http2_connection>(chosen_.port, path_, events);
+  /// A connection whose streams all call one method.
+  std::unique_ptr<bench::http2_connection> connect(bench::http2_events& events, const char* method) {
+    auto made = std::make_unique<bench::http2_connection>(
+        chosen_.port, std::string("/rill.bench.v1.Bench/") + method, events);
     epoll_event interest{};
     interest.events = EPOLLIN | EPOLLOUT | EPOLLET;
     interest.data.ptr = made.get();
     epoll_ctl(poll_, EPOLL_CTL_ADD, made->fd(), &interest);
     connections_.push_back(made.get());
     return made;
+  }
+
+  void disconnect(std::unique_ptr<bench::http2_connection>& connection) {
+    std::erase(connections_, connection.get());
+    connection.reset();
   }
 
   const options& chosen_;
@@ -121,7 +133,6 @@ class load {
     }
   }
 
-  std::string path_;
   int poll_;
   std::vector<bench::http2_connection*> connections_;
 };
@@ -129,7 +140,7 @@ class load {
 /// Unary calls: a closed loop, or with a rate an open one.
 class unary_load final : public load {
  public:
-  explicit unary_load(const options& chosen) : load(chosen, "Unary"), request_(payload(chosen.size)) {
+  explicit unary_load(const options& chosen) : load(chosen), request_(payload(chosen.size)) {
     for (int i = 0; i < chosen.connections; ++i) lanes_.push_back(std::make_unique<lane>(*this));
     if (chosen.rate > 0) {
       sleep_ms_ = 0;
@@ -143,7 +154,8 @@ class unary_load final : public load {
 
  private:
   struct lane final : bench::http2_events {
-    explicit lane(unary_load& owner) : home(owner), connection(owner.connect(*this)), began(1 << 16) {}
+    explicit lane(unary_load& owner)
+        : home(owner), connection(owner.connect(*this, "Unary")), began(1 << 16) {}
 
     void call(bench::clock::time_point due) {
       if (++home.in_flight_ > 50'000) throw std::runtime_error("the server does not keep up with the rate");
@@ -197,9 +209,8 @@ class unary_load final : public load {
 
 class down_load final : public load {
  public:
-  explicit down_load(const options& chosen) : load(chosen, "Down") {
-    const std::string request =
-        framed("\x08" + varint(std::uint64_t{1} << 62) + "\x10" + varint(chosen.size));
+  explicit down_load(const options& chosen) : load(chosen) {
+    const std::string request = endless(chosen.size);
     for (int i = 0; i < chosen.connections; ++i) {
       lanes_.push_back(std::make_unique<lane>(*this));
       auto& connection = *lanes_.back()->connection;
@@ -209,7 +220,7 @@ class down_load final : public load {
 
  private:
   struct lane final : bench::http2_events {
-    explicit lane(down_load& owner) : home(owner), connection(owner.connect(*this)) {}
+    explicit lane(down_load& owner) : home(owner), connection(owner.connect(*this, "Down")) {}
 
     void on_data(std::uint32_t, std::string_view bytes) override {
       home.bytes_ += bytes.size();
@@ -231,7 +242,10 @@ class down_load final : public load {
 class sending_load final : public load {
  public:
   sending_load(const options& chosen, const char* method)
-      : load(chosen, method), echo_(std::string_view(method) == "Echo"), message_(payload(chosen.size)) {
+      : load(chosen),
+        method_(method),
+        echo_(std::string_view(method) == "Echo"),
+        message_(payload(chosen.size)) {
     while (pattern_.size() < message_.size() + largest_frame) pattern_ += message_;
     for (int i = 0; i < chosen.connections; ++i) lanes_.push_back(std::make_unique<lane>(*this));
   }
@@ -243,7 +257,7 @@ class sending_load final : public load {
 
   struct lane final : bench::http2_events {
     explicit lane(sending_load& owner)
-        : home(owner), connection(owner.connect(*this)), stream(connection->open()) {}
+        : home(owner), connection(owner.connect(*this, owner.method_)), stream(connection->open()) {}
 
     /// Queues one frame if the windows allow it; false if nothing more can be queued now.
     bool send() {
@@ -310,22 +324,28 @@ class sending_load final : public load {
     return std::all_of(lanes_.begin(), lanes_.end(), [](const auto& each) { return each->ended; });
   }
 
+  const char* method_;
   bool echo_;
   std::string message_;
   std::string pattern_;
   std::vector<std::unique_ptr<lane>> lanes_;
 };
 
+/// One message in flight on each connection; if wanted, beside an endless server stream on a connection of its own.
 class pingpong_load final : public load {
  public:
-  explicit pingpong_load(const options& chosen) : load(chosen, "Echo"), message_(payload(chosen.size)) {
+  pingpong_load(const options& chosen, bool beside_stream) : load(chosen), message_(payload(chosen.size)) {
+    if (beside_stream) {
+      neighbour_ = connect(ignored_, "Down");
+      neighbour_->data(neighbour_->open(), endless(chosen.size), true);
+    }
     for (int i = 0; i < chosen.connections; ++i) lanes_.push_back(std::make_unique<lane>(*this));
   }
 
  private:
   struct lane final : bench::http2_events {
     explicit lane(pingpong_load& owner)
-        : home(owner), connection(owner.connect(*this)), stream(connection->open()) {
+        : home(owner), connection(owner.connect(*this, "Echo")), stream(connection->open()) {
       ping();
     }
 
@@ -356,11 +376,24 @@ class pingpong_load final : public load {
     bool idle = false;
   };
 
+  struct ignoring final : bench::http2_events {
+    void on_data(std::uint32_t, std::string_view) override {}
+    void on_end(std::uint32_t) override { throw std::runtime_error("a server stream ended early"); }
+  };
+
+  /// A message that was not answered yet counts with its age, lest a server that answers nothing looks fast.
+  void end_window() override {
+    for (const auto& each : lanes_) times_.record(bench::clock::now() - each->began);
+  }
+
   bool over() override {
+    if (neighbour_ != nullptr) disconnect(neighbour_);
     return std::all_of(lanes_.begin(), lanes_.end(), [](const auto& each) { return each->idle; });
   }
 
   std::string message_;
+  ignoring ignored_;
+  std::unique_ptr<bench::http2_connection> neighbour_;
   std::vector<std::unique_ptr<lane>> lanes_;
 };
 
@@ -369,7 +402,8 @@ std::unique_ptr<load> make_load(const options& chosen) {
   if (chosen.name == "down") return std::make_unique<down_load>(chosen);
   if (chosen.name == "up") return std::make_unique<sending_load>(chosen, "Up");
   if (chosen.name == "flood") return std::make_unique<sending_load>(chosen, "Echo");
-  if (chosen.name == "pingpong") return std::make_unique<pingpong_load>(chosen);
+  if (chosen.name == "pingpong") return std::make_unique<pingpong_load>(chosen, false);
+  if (chosen.name == "beside") return std::make_unique<pingpong_load>(chosen, true);
   throw std::invalid_argument("unknown case " + chosen.name);
 }
 
