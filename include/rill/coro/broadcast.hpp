@@ -115,8 +115,9 @@ class [[nodiscard]] broadcast<T>::subscription {
   std::optional<T> try_receive() {
     item_ref item;
     {
+      typename state::garbage dropped;
       detail::guard held{self_->hub.lock};
-      static_cast<void>(self_->hub.give(*self_, item));
+      static_cast<void>(self_->hub.give(*self_, item, dropped));
     }
     return item.extract();
   }
