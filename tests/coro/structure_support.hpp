@@ -20,7 +20,7 @@ namespace rill_test {
 
 /// A home on this thread whose clock stands still while there is something to do, and then jumps to the next timer.
 /// It may be destroyed with tasks suspended on it.
-class jumping_loop : public rill::detail::run_loop {
+class jumping_loop final : public rill::detail::run_loop {
  public:
   [[nodiscard]] std::int64_t now() const noexcept override { return now_; }
 
