@@ -62,10 +62,11 @@ class server {
     engine_.start(methods_.entries());
   }
   /// Serves until SIGINT, SIGTERM or `shutdown`, then shuts down with `grace`. The calling thread sleeps meanwhile.
-  /// From the first signal on, further ones do what they did before. *Throws*: as `start`.
+  /// Starts the server if `start` did not, for example to learn the port first. From the first signal on, further
+  /// ones do what they did before. *Throws*: as `start`.
   void run(std::chrono::nanoseconds grace = std::chrono::seconds{30}) {
     stopping_.watch_signals();
-    start();
+    if (!started_) start();
     stopping_.wait();
     shutdown(grace);
   }
