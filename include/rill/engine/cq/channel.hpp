@@ -43,6 +43,12 @@ struct channel_options {
   bool own_connection = false;
 };
 
+inline void set_window(grpc::ChannelArguments& arguments, std::size_t stream_window) {
+  if (stream_window == 0) return;
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, static_cast<int>(stream_window));
+}
+
 /// *Concurrency*: any thread. *Lifetime*: its calls may outlive it.
 class channel_connector final : public connector, public std::enable_shared_from_this<channel_connector> {
  public:
@@ -57,10 +63,7 @@ class channel_connector final : public connector, public std::enable_shared_from
       arguments.SetMaxReceiveMessageSize(static_cast<int>(options.max_receive_size));
     }
     if (options.max_send_size != 0) arguments.SetMaxSendMessageSize(static_cast<int>(options.max_send_size));
-    if (options.stream_window != 0) {
-      arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-      arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, static_cast<int>(options.stream_window));
-    }
+    set_window(arguments, options.stream_window);
     if (options.own_connection) arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     if (credentials == nullptr) credentials = grpc::InsecureChannelCredentials();
     return std::make_shared<channel_connector>(grpc::CreateCustomChannel(target, credentials, arguments),
