@@ -1,0 +1,48 @@
+// Listening and speaking go on side by side, over one stream.
+#include "stay.hpp"
+
+#include "chat.grpc.pb.h"
+
+#include <rill/rill.hpp>
+
+#include <utility>
+
+namespace chat {
+
+namespace {
+
+rill::task<> hear(stay_stream& room, actor& who) {
+  v1::RoomEvent event;
+  co_await who.listening();
+  while (co_await room.read(event)) {
+    who.heard(event);
+    co_await who.listening();
+  }
+}
+
+rill::task<> stay(const rill::client& client, const rill::metadata& identity, std::string name, actor& who) {
+  auto room = client.call<&v1::Chat::Service::Stay>({.metadata = &identity});
+  v1::MemberEvent join;
+  join.mutable_join()->set_room(std::move(name));
+  co_await room.write(join);
+  // If the server ends the stay, hear() throws why. If the member leaves, act() ends.
+  co_await rill::when_any(hear(room, who), who.act(room));
+  co_await room.writes_done();
+  co_await hear(room, who);
+}
+
+}  // namespace
+
+rill::task<> visit_rooms(const rill::client& client, const rill::metadata& identity, actor& who) {
+  std::string room = co_await who.next_room();
+  while (!room.empty()) {
+    try {
+      co_await stay(client, identity, std::move(room), who);
+    } catch (const rill::status_error& ended) {
+      if (!who.sent_away(ended)) throw;
+    }
+    room = co_await who.next_room();
+  }
+}
+
+}  // namespace chat
