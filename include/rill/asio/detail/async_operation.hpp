@@ -30,21 +30,23 @@ template <class First>
 inline constexpr bool reports_failure =
     std::is_same_v<First, ::asio::error_code> || std::is_same_v<First, std::exception_ptr>;
 
-[[nodiscard]] inline bool is_aborted(const ::asio::error_code& error) noexcept {
-  return error == ::asio::error::operation_aborted;
+/// Whether this is how a cancelled operation may end. Which code stands for that is up to the operation, so that any
+/// does; an exception of another kind is an error of its own.
+[[nodiscard]] inline bool failed_with_code(const ::asio::error_code& error) noexcept {
+  return static_cast<bool>(error);
 }
-[[nodiscard]] inline bool is_aborted(const std::exception_ptr& error) noexcept {
+[[nodiscard]] inline bool failed_with_code(const std::exception_ptr& error) noexcept {
   if (!error) return false;
   try {
     std::rethrow_exception(error);
-  } catch (const std::system_error& failed) {
-    return failed.code() == ::asio::error::operation_aborted;
+  } catch (const std::system_error&) {
+    return true;
   } catch (...) {
     return false;
   }
 }
 template <class T>
-[[nodiscard]] bool is_aborted(const T&) noexcept {
+[[nodiscard]] bool failed_with_code(const T&) noexcept {
   return false;
 }
 inline void throw_failure(const ::asio::error_code& error) {
@@ -118,7 +120,7 @@ class [[nodiscard]] async_operation {
       resumed_ = true;
       state_->resumed();
       typename Signature::tuple* result = state_->result ? &*state_->result : nullptr;
-      if (state_->token().is_cancelled() && (result == nullptr || aborted(*result))) {
+      if (state_->token().is_cancelled() && (result == nullptr || failed(*result))) {
         throw operation_cancelled{state_->token().reason()};
       }
       if (result == nullptr) throw std::system_error{::asio::error::operation_aborted};
@@ -126,11 +128,11 @@ class [[nodiscard]] async_operation {
     }
 
    private:
-    [[nodiscard]] static bool aborted(const typename Signature::tuple& result) noexcept {
+    [[nodiscard]] static bool failed(const typename Signature::tuple& result) noexcept {
       if constexpr (std::tuple_size_v<typename Signature::tuple> == 0) {
         return false;
       } else {
-        return is_aborted(std::get<0>(result));
+        return failed_with_code(std::get<0>(result));
       }
     }
 
