@@ -17,6 +17,7 @@
 #include <memory>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace rill::cq {
 
@@ -107,12 +108,33 @@ class event_loop final : public scheduler {
       const auto got = queue_->AsyncNext(&tag, &ok, next_wait());
       if (got == grpc::CompletionQueue::SHUTDOWN) break;
       if (got == grpc::CompletionQueue::GOT_EVENT) {
-        event::from_tag(tag).complete(ok);
-        run_deferred();
+        handle(tag, ok);
+        if (++handled_ % network_turn == 0) look_at_network();
       }
       fire_timers();
     }
     current_ = nullptr;
+  }
+
+  void handle(void* tag, bool ok) noexcept {
+    event::from_tag(tag).complete(ok);
+    run_deferred();
+  }
+  /// gRPC looks at its sockets only when the queue is empty, and a stream whose writes complete at once keeps it full.
+  /// So from time to time events are taken, but not handled, until there is none. The first time that the queue says so
+  /// it may only have taken back a wake-up, without a look at the sockets; the second time it has looked.
+  void look_at_network() noexcept {
+    taken_.clear();
+    for (int empty = 0; empty < 2 && taken_.size() < most_taken;) {
+      void* tag = nullptr;
+      bool ok = false;
+      if (queue_->AsyncNext(&tag, &ok, gpr_time_0(GPR_CLOCK_MONOTONIC)) == grpc::CompletionQueue::GOT_EVENT) {
+        taken_.push_back({tag, ok});
+      } else {
+        ++empty;
+      }
+    }
+    for (const auto& [tag, ok] : taken_) handle(tag, ok);
   }
 
   void run_ready() noexcept {
@@ -180,12 +202,17 @@ class event_loop final : public scheduler {
 
   static inline constinit thread_local event_loop* current_ = nullptr;
 
+  static constexpr unsigned network_turn = 64;
+  static constexpr std::size_t most_taken = 4096;
+
   std::unique_ptr<grpc::CompletionQueue> queue_;
   std::thread thread_;
   rill::detail::intrusive_queue<rill::detail::work_item> ready_;
   rill::detail::intrusive_list<deferred> deferred_;
   rill::detail::timer_heap timers_;
   std::atomic<std::size_t> holds_{0};
+  std::vector<std::pair<void*, bool>> taken_;
+  unsigned handled_ = 0;
   bool polled_ = false;     // the loop has begun to run, or will never
   bool stop_seen_ = false;  // the stop request has come through the inbox
   bool closing_ = false;
