@@ -123,7 +123,29 @@ TEST_CASE("cancellation: a chain of sources") {
   CHECK(inner.reason() == rill::cancel_reason::deadline);
 }
 
-TEST_CASE("cancellation: destroying a callback while it runs on another thread waits for it") {
+TEST_CASE("cancellation: destroying a callback waits until its run on another thread has returned") {
+  racer other;
+  rill::cancellation_source source;
+  std::atomic<bool> inside{false};
+  std::atomic<bool> destroying{false};
+  std::atomic<bool> finished{false};
+  std::optional<callback> slow;
+  slow.emplace(source.token(), [&] {
+    inside = true;
+    while (!destroying) std::this_thread::yield();
+    spin(100'000);
+    finished = true;
+  });
+  const std::function<void()> cancel = [&] { source.cancel(); };
+  other.go(cancel);
+  while (!inside) std::this_thread::yield();
+  destroying = true;
+  slow.reset();
+  CHECK(finished);
+  other.wait();
+}
+
+TEST_CASE("cancellation: a callback is destroyed at every moment of its run on another thread") {
   racer other;
   dice roll{1};
   int ran = 0;
