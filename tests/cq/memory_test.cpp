@@ -1,0 +1,90 @@
+// What streams may hold: memory stays flat when a reader has stopped reading.
+#include <rill/coro/detail/config.hpp>
+
+#if !defined(RILL_ASAN) && !defined(RILL_TSAN)
+
+#include "support.hpp"
+
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+using namespace cq_test;
+
+namespace {
+
+std::size_t resident_bytes() {
+  std::size_t total = 0;
+  std::size_t resident = 0;
+  std::FILE* file = std::fopen("/proc/self/statm", "r");
+  REQUIRE(file != nullptr);
+  REQUIRE(std::fscanf(file, "%zu %zu", &total, &resident) == 2);
+  std::fclose(file);
+  return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+struct producer_state {
+  std::atomic<int> waiting{0};
+  std::atomic<long> written{0};
+};
+
+/// Writes until it would have to wait, says so, and goes on.
+rill::task<> produce(rill::writer<Note>& out, producer_state& state) {
+  Note note;
+  note.set_data(std::string(4096, 'x'));
+  for (int i = 0; i < 1'000'000; ++i) {
+    const bool had_room = out.try_write(note);
+    if (!had_room) {
+      ++state.waiting;
+      co_await out.write(note);
+      --state.waiting;
+    }
+    ++state.written;
+    if (i % 64 == 0) co_await rill::yield();
+  }
+}
+
+/// Reads one message of each stream, then none, until the producers wait for it.
+rill::task<> stall(rill::client& client, producer_state& state, int streams, std::size_t& grown) {
+  std::vector<rill::server_stream<Note>> open;
+  Note note;
+  for (int i = 0; i < streams; ++i) {
+    open.push_back(client.call<&echo::Expand>(note));
+    co_await open.back().read(note);
+  }
+  const std::size_t before = resident_bytes();
+  // Quiet once nobody has written for a while, since a full window is not the producers' to see.
+  for (long last = -1; last != state.written.load();) {
+    last = state.written.load();
+    co_await rill::sleep_for(std::chrono::milliseconds{200});
+  }
+  CHECK(state.waiting.load() == streams);
+  const std::size_t after = resident_bytes();
+  grown = after > before ? after - before : 0;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "memory: readers that have stopped hold less than 1 MiB a stream in the server and the client together") {
+  constexpr int streams = 20;
+  producer_state state;
+  rill::server server{{.loops = 1, .stream_window = 64 * 1024}};
+  server.listen("127.0.0.1:0");
+  server.handle<&echo::Expand>(
+      [&](Note, rill::writer<Note>& out) -> rill::task<> { return produce(out, state); });
+  server.start();
+  rill::runtime runtime{1};
+  rill::client client{target_of(server), {.stream_window = 64 * 1024, .own_connection = true}};
+  std::size_t grown = 0;
+  run_on(runtime.next(), stall(client, state, streams, grown));
+  MESSAGE("grown by " << grown / 1024 << " KiB for " << streams << " streams");
+  CHECK(grown < streams * std::size_t{1024} * 1024);
+}
+
+#endif
