@@ -1,12 +1,12 @@
 // The yardstick for compile time: a unary hello server written by hand over gRPC's completion queue, with what such
 // a program needs and no more.
+#include "greeter.grpc.pb.h"
+
 #include <grpcpp/grpcpp.h>
 
 #include <memory>
 #include <string>
 #include <thread>
-
-#include "greeter.grpc.pb.h"
 
 using rill_compile_time::Greeter;
 using rill_compile_time::HelloReply;
