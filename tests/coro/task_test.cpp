@@ -20,6 +20,7 @@ using rill::sync_wait;
 using rill::task;
 
 static_assert(rill::detail::awaitable<task<int>>);
+static_assert(!rill::detail::awaitable<task<int>&>);
 static_assert(!rill::detail::awaitable<int>);
 static_assert(!rill::detail::awaitable<std::suspend_always>);
 template <class A>

@@ -113,9 +113,7 @@ class generator_advance : private work_item {
   [[nodiscard]] bool await_ready() const noexcept { return generator_.coroutine_.done(); }
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> consumer) {
-    static_assert(
-        context_promise<Promise>,
-        "rill: only a rill coroutine can await a rill::async_generator, because it needs a context");
+    require_context<Promise>();
     auto generator = generator_.coroutine_;
     generator_promise<T>& promise = generator.promise();
     promise.rill_bind(context_);

@@ -132,10 +132,7 @@ class task_awaiter {
   [[nodiscard]] bool await_ready() const noexcept { return false; }
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> parent) const {
-    static_assert(
-        context_promise<Promise>,
-        "rill: only a rill coroutine (task, async_generator) can await a rill::task, because a task needs a "
-        "context; start it with rill::sync_wait, rill::spawn or rill::async_run instead");
+    require_context<Promise>();
     task_promise<T>& promise = child_.promise();
     promise.continuation_ = parent;
     if constexpr (TailTransfer) {

@@ -36,7 +36,10 @@ class [[nodiscard]] context_value_awaiter {
   context_value_awaiter() noexcept {}
   void rill_bind(task_context& context) noexcept { context_ = &context; }
   [[nodiscard]] bool await_ready() const noexcept { return true; }
-  void await_suspend(std::coroutine_handle<>) const noexcept {}
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise>) const noexcept {
+    require_context<Promise>();
+  }
   [[nodiscard]] const T* await_resume() const noexcept { return context_->find<T>(); }
 
  private:

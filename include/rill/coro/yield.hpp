@@ -1,6 +1,7 @@
 // co_await rill::yield(): lets everything else that is ready on this home run first.
 #pragma once
 
+#include "rill/coro/detail/promise_base.hpp"
 #include "rill/coro/task_context.hpp"
 
 #include <coroutine>
@@ -19,7 +20,9 @@ class [[nodiscard]] yield_awaiter : private work_item {
     context_->token.throw_if_cancelled();
     return false;
   }
-  void await_suspend(std::coroutine_handle<> continuation) noexcept {
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> continuation) noexcept {
+    require_context<Promise>();
     continuation_ = continuation;
     context_->home->post(*this);
   }

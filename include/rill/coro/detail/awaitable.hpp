@@ -9,9 +9,12 @@
 
 namespace rill::detail {
 
-/// What a rill coroutine can await: operations, tasks, generators' `next`, and what the combinators return.
+/// What a rill coroutine can await: operations, tasks, generators' `next`, and what the combinators return. Not a task
+/// that has a name, unless it is moved from.
 template <class A>
-concept awaitable = claimable<std::remove_cvref_t<A>> || context_awaitable<std::remove_cvref_t<A>>;
+concept awaitable =
+    claimable<std::remove_cvref_t<A>> || (context_awaitable<std::remove_cvref_t<A>> &&
+                                          (makes_awaiter<A> || !makes_awaiter<std::remove_cvref_t<A>>));
 
 /// The awaiter of an awaitable that has its context: a new object, or the awaitable itself.
 template <class A>

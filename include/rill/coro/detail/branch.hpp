@@ -211,7 +211,9 @@ class fork_awaiter {
   fork_awaiter& operator=(const fork_awaiter&) = delete;
 
   [[nodiscard]] bool await_ready() const noexcept { return branches_.size() == 0; }
-  [[nodiscard]] bool await_suspend(std::coroutine_handle<> parent) noexcept {
+  template <class Promise>
+  [[nodiscard]] bool await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+    require_context<Promise>();
     fork_.starting(branches_.size(), parent);
     branches_.start(fork_);
     return fork_.started();

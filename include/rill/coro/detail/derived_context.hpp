@@ -32,6 +32,7 @@ class [[nodiscard]] derived_awaiter {
   [[nodiscard]] bool await_ready() { return awaiter_.await_ready(); }
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> awaiting) {
+    require_context<Promise>();
     derivation_.start();
     return awaiter_.await_suspend(awaiting);
   }

@@ -69,6 +69,8 @@ class promise_base {
       awaitable.rill_bind(*context_);
       if constexpr (makes_awaiter<A>) {
         return static_cast<A&&>(awaitable);
+      } else if constexpr (makes_awaiter<plain>) {
+        static_assert(always_false<A>, "rill: this can be awaited only once; write co_await std::move(...)");
       } else {
         return awaiter_reference<plain>{awaitable};
       }
@@ -90,5 +92,14 @@ class promise_base {
 /// Whether a coroutine with this promise can await tasks.
 template <class Promise>
 concept context_promise = std::is_base_of_v<promise_base, Promise>;
+
+/// For `await_suspend` of whatever needs `rill_bind` to have been called.
+template <class Promise>
+constexpr void require_context() noexcept {
+  static_assert(
+      context_promise<Promise>,
+      "rill: only a rill coroutine (task, async_generator) can await this, because it needs a context; start "
+      "it with rill::sync_wait, rill::spawn or rill::async_run instead");
+}
 
 }  // namespace rill::detail
