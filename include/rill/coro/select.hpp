@@ -125,14 +125,15 @@ class [[nodiscard]] select_operation {
 /// *Cancellation*: throws `operation_cancelled`, with nothing taken from any. *Throws* what the winner throws.
 template <class... Ops>
 auto select(Ops&&... ops) noexcept {
+  constexpr bool all_claimable = (detail::claimable<std::remove_cvref_t<Ops>> && ...);
   static_assert(sizeof...(Ops) > 0, "rill: select needs at least one operation");
   static_assert(
-      (detail::claimable<std::remove_cvref_t<Ops>> && ...),
+      all_claimable,
       "rill: select takes only operations that lose nothing when they are not taken (receive, send, "
       "acquire, lock, wait, sleep, read, write); race tasks with rill::when_any instead");
   static_assert((!std::is_lvalue_reference_v<Ops> && ...),
                 "rill: make the operations in the call to select, or move them in");
-  return detail::select_operation<Ops...>{std::move(ops)...};
+  if constexpr (all_claimable) return detail::select_operation<Ops...>{std::move(ops)...};
 }
 
 }  // namespace rill
