@@ -29,6 +29,8 @@ class call_acceptor {
   virtual queue_limits default_limits() const noexcept = 0;
   virtual cancellation_token draining() noexcept = 0;
   virtual bool stopping() const noexcept = 0;
+  /// Whether the server has more calls than it may have, with the one that has just begun.
+  virtual bool overloaded() const noexcept = 0;
   /// A call has been accepted, or has been freed.
   virtual void call_began(server_call_object& call) noexcept = 0;
   virtual void call_ended(server_call_object& call) noexcept = 0;
@@ -224,6 +226,10 @@ class server_call_object final : public stream<server_call, server_call_object>,
     if (self.front_ != nullptr && self.refuses_size(self.front_->data.raw.slice_buffer.length)) {
       self.message_too_large();
       self.unhold();
+      return;
+    }
+    if (self.acceptor_.overloaded()) {
+      self.finish(status{status_code::RESOURCE_EXHAUSTED, "the server has too many calls at once"});
       return;
     }
     entry.start(self, entry.handler);

@@ -40,8 +40,9 @@ struct server_options {
   int requests_per_method =
       32;                ///< Calls of one method that one loop can accept at once, without a slower path.
   queue_limits queue{};  ///< Bounds of a stream's write queue, unless its method has its own.
-  std::size_t max_receive_size = 0;  ///< Bytes of one received message; 0: gRPC's 4 MiB.
-  std::size_t max_send_size = 0;     ///< Bytes of one sent message; 0: unlimited.
+  std::size_t max_concurrent_calls = 0;  ///< Further calls get RESOURCE_EXHAUSTED at once; 0: unlimited.
+  std::size_t max_receive_size = 0;      ///< Bytes of one received message; 0: gRPC's 4 MiB.
+  std::size_t max_send_size = 0;         ///< Bytes of one sent message; 0: unlimited.
   /// Bytes that a stream may receive ahead of its reader; turns gRPC's own growing window off. 0: gRPC's choice.
   std::size_t stream_window = 0;
   rill::compression compression = rill::compression::unset;  ///< Of responses.
@@ -204,6 +205,10 @@ class server_engine final : public rill::server_engine {
     }
     queue_limits default_limits() const noexcept override { return engine_.options_.queue; }
     cancellation_token draining() noexcept override { return engine_.draining_.token(); }
+    bool overloaded() const noexcept override {
+      const std::size_t most = engine_.options_.max_concurrent_calls;
+      return most != 0 && engine_.calls_.load(std::memory_order_relaxed) > most;
+    }
     bool stopping() const noexcept override { return engine_.stopping_.load(std::memory_order_relaxed); }
     void call_began(server_call_object& call) noexcept override {
       calls_.push_back(call);
