@@ -292,7 +292,7 @@ class order_check {
 TEST_CASE("channel: many senders and receivers on two threads lose, double and reorder nothing") {
   for (const std::size_t capacity : {1U, 3U, 64U}) {
     constexpr int senders = 4;
-    const int items = stress(8000);
+    const int items = stress(5000);
     rill::channel<parcel> belt{capacity};
     ledger book{senders, items};
     std::atomic<int> sending{senders};
@@ -326,7 +326,7 @@ TEST_CASE("channel: many senders and receivers on two threads lose, double and r
 TEST_CASE("channel: with sends and receives cancelled and raced by select, still nothing is lost") {
   constexpr int workers = 3;  // of each sort on each of two threads
   constexpr int senders = workers * 2;
-  const int items = stress(4000);
+  const int items = stress(2500);
   rill::channel<parcel> first{2};
   rill::channel<parcel> second{1};
   ledger book{senders, items};
