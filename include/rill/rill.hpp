@@ -27,6 +27,7 @@
 #include "rill/coro/with_value.hpp"
 #include "rill/coro/yield.hpp"
 #include "rill/engine/cq/blocking.hpp"
+#include "rill/engine/cq/in_process.hpp"
 #include "rill/fwd.hpp"
 #include "rill/server/server.hpp"
 #include "rill/version.hpp"

@@ -8,6 +8,8 @@
 #include <rill/coro/detail/root.hpp>
 #include <rill/coro/sync_wait.hpp>
 #include <rill/coro/task.hpp>
+#include <rill/engine/cq/channel.hpp>
+#include <rill/engine/cq/in_process.hpp>
 #include <rill/engine/cq/runtime.hpp>
 #include <rill/engine/cq/server_engine.hpp>
 #include <rill/rpc/status.hpp>
@@ -98,8 +100,11 @@ class deployment {
   /// Starts the server; no effect if it runs.
   rill::method_caller client() {
     if (!std::exchange(started_, true)) engine_->start(methods.entries());
-    if (kind_ == engine_kind::memory || kind_ == engine_kind::in_process) {
-      return rill::method_caller{engine_->in_process()};
+    if (kind_ == engine_kind::memory) {
+      return rill::method_caller{static_cast<rill::testing::memory_engine&>(*engine_).in_process()};
+    }
+    if (kind_ == engine_kind::in_process) {
+      return rill::method_caller{rill::cq::connect_in_process(*queue_engine_)};
     }
     rill::cq::channel_options options;
     options.queue = settings_.queue;

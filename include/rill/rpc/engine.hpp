@@ -5,7 +5,6 @@
 #include "rill/rpc/byte_stream.hpp"
 
 #include <chrono>
-#include <memory>
 #include <span>
 
 namespace rill {
@@ -21,8 +20,6 @@ class server_engine {
   /// Begins to accept calls of `methods`, which outlive the engine's `stop`.
   /// *Throws*: `std::runtime_error` if an address cannot be used.
   virtual void start(std::span<const method_entry> methods) = 0;
-  /// Opens calls to this server without a port; after `start`.
-  [[nodiscard]] virtual std::shared_ptr<connector> in_process() = 0;
   /// Refuses new calls and trips every call's draining token. Does not wait.
   virtual void drain() noexcept = 0;
   /// After `drain`: waits until every call has ended, at most for `grace`; then trips the tokens of the rest, waits

@@ -81,7 +81,12 @@ class server {
   /// The port of an address, after `start`: what port 0 became. *Throws*: `std::out_of_range`.
   [[nodiscard]] int port(std::size_t listener = 0) const { return engine_.port(listener); }
   /// Opens calls to this server without a port, for a `client` in the same process; after `start`.
-  [[nodiscard]] std::shared_ptr<connector> in_process() { return engine_.in_process(); }
+  /// Needs rill/engine/cq/in_process.hpp, as rill.hpp has it: a program
+  /// that only serves does not compile a client.
+  template <class Engine = cq::server_engine>
+  [[nodiscard]] std::shared_ptr<connector> in_process() {
+    return connect_in_process(static_cast<Engine&>(engine_));
+  }
   /// gRPC's own object, after `start`.
   [[nodiscard]] grpc::Server* native() noexcept { return engine_.native(); }
 

@@ -117,7 +117,7 @@ class memory_engine final : public server_engine {
     }
     network_->accepting = true;
   }
-  [[nodiscard]] std::shared_ptr<connector> in_process() override {
+  [[nodiscard]] std::shared_ptr<connector> in_process() {
     return std::make_shared<memory::memory_connector>(network_);
   }
   [[nodiscard]] memory_connection& connection() noexcept { return connection_; }

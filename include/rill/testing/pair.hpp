@@ -2,6 +2,7 @@
 #pragma once
 
 #include "rill/client/client.hpp"
+#include "rill/engine/cq/in_process.hpp"
 #include "rill/server/server.hpp"
 #include "rill/testing/memory_pair.hpp"
 

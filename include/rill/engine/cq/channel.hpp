@@ -20,17 +20,6 @@
 
 namespace rill::cq {
 
-inline grpc_compression_algorithm algorithm_of(compression algorithm) noexcept {
-  switch (algorithm) {
-    case compression::deflate:
-      return GRPC_COMPRESS_DEFLATE;
-    case compression::gzip:
-      return GRPC_COMPRESS_GZIP;
-    default:
-      return GRPC_COMPRESS_NONE;
-  }
-}
-
 /// What a channel over gRPC can be told.
 struct channel_options {
   queue_limits queue{};              ///< Bounds of a stream's write queue, unless its call has its own.

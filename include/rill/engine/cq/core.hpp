@@ -175,6 +175,17 @@ inline const char* algorithm_name(compression algorithm) noexcept {
   }
 }
 
+inline grpc_compression_algorithm algorithm_of(compression algorithm) noexcept {
+  switch (algorithm) {
+    case compression::deflate:
+      return GRPC_COMPRESS_DEFLATE;
+    case compression::gzip:
+      return GRPC_COMPRESS_GZIP;
+    default:
+      return GRPC_COMPRESS_NONE;
+  }
+}
+
 /// Keys that rill sets itself.
 inline constexpr char compression_key[] = "grpc-internal-encoding-request";
 inline constexpr char details_key[] = "grpc-status-details-bin";

@@ -2,16 +2,13 @@
 #pragma once
 
 #include "rill/coro/cancellation.hpp"
-#include "rill/engine/cq/channel.hpp"
 #include "rill/engine/cq/event_loop.hpp"
 #include "rill/engine/cq/server_call.hpp"
 #include "rill/rpc/engine.hpp"
 
-#include <grpcpp/create_channel_posix.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
-#include <grpcpp/server_posix.h>
 
 #include <atomic>
 #include <chrono>
@@ -27,19 +24,15 @@
 #include <utility>
 #include <vector>
 
-#if defined(GPR_SUPPORT_CHANNELS_FROM_FD)
-#include <fcntl.h>
-#include <sys/socket.h>
-#endif
-
 namespace rill::cq {
 
 /// What a server over completion queues can be told.
 struct server_options {
   int loops = 0;  ///< Threads that serve calls; 0: one for each core.
-  int requests_per_method =
-      32;                ///< Calls of one method that one loop can accept at once, without a slower path.
-  queue_limits queue{};  ///< Bounds of a stream's write queue, unless its method has its own.
+  /// Calls of one method that one loop can accept at once; more wait in gRPC for a moment. Each costs memory and, in
+  /// gRPC libraries with assertions such as Debian's, some time for each event.
+  int requests_per_method = 8;
+  queue_limits queue{};                  ///< Bounds of a stream's write queue, unless its method has its own.
   std::size_t max_concurrent_calls = 0;  ///< Further calls get RESOURCE_EXHAUSTED at once; 0: unlimited.
   std::size_t max_receive_size = 0;      ///< Bytes of one received message; 0: gRPC's 4 MiB.
   std::size_t max_send_size = 0;         ///< Bytes of one sent message; 0: unlimited.
@@ -71,6 +64,7 @@ class server_engine final : public rill::server_engine {
   /// The port of an address, after `start`. *Throws*: `std::out_of_range`.
   [[nodiscard]] int port(std::size_t index = 0) const { return listeners_.at(index).port; }
   [[nodiscard]] grpc::Server* native() noexcept { return server_.get(); }
+  [[nodiscard]] const server_options& options() const noexcept { return options_; }
 
   void start(std::span<const method_entry> methods) override {
     if (server_ != nullptr || stopped_) throw usage_error{"rill: a server can be started once"};
@@ -91,27 +85,6 @@ class server_engine final : public rill::server_engine {
     }
     for (auto& one : loops_) one->post_requests();
     for (auto& one : loops_) one->loop().start();
-  }
-  [[nodiscard]] std::shared_ptr<connector> in_process() override {
-    if (server_ == nullptr) throw usage_error{"rill: in_process needs a server that has started"};
-#if defined(GPR_SUPPORT_CHANNELS_FROM_FD)
-    // Not gRPC's InProcessChannel: that drops messages which are sent while no read is under way.
-    int ends[2];
-    if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) {
-      throw std::runtime_error{"rill: no socket for a call in this process is left"};
-    }
-    for (const int end : ends) {
-      ::fcntl(end, F_SETFD, FD_CLOEXEC);
-      ::fcntl(end, F_SETFL, O_NONBLOCK);
-    }
-    grpc::ChannelArguments arguments;
-    set_window(arguments, options_.stream_window);
-    auto channel = grpc::CreateCustomInsecureChannelFromFd("in-process", ends[1], arguments);
-    grpc::AddInsecureChannelFromFd(server_.get(), ends[0]);
-    return std::make_shared<channel_connector>(std::move(channel));
-#else
-    return std::make_shared<channel_connector>(server_->InProcessChannel(grpc::ChannelArguments{}));
-#endif
   }
   void drain() noexcept override {
     if (server_ == nullptr || stopping_.exchange(true)) return;
