@@ -21,8 +21,8 @@ rill::task<std::string> script::next_room() {
 }
 
 rill::task<> script::act(stay_stream& room) {
+  v1::MemberEvent event;
   while (co_await next_step()) {
-    v1::MemberEvent event;
     if (now_.verb == "say") {
       event.mutable_say()->set_text(now_.rest);
       co_await room.write(event);
@@ -31,6 +31,7 @@ rill::task<> script::act(stay_stream& room) {
       co_await room.write(event);
     } else if (now_.verb == "expect") {
       co_await expect();
+      now_ = {};
     } else if (now_.verb == "stop-reading") {
       reading_.reset();
     } else if (now_.verb == "read-on") {
@@ -38,7 +39,6 @@ rill::task<> script::act(stay_stream& room) {
     } else if (now_.verb == "leave") {
       break;
     } else if (now_.verb == "expect-end") {
-      ending_ = true;
       rill::event never;
       try {
         co_await rill::with_timeout(patience_, never.wait());
@@ -61,13 +61,17 @@ void script::heard(const v1::RoomEvent& event) {
   more_.set();
 }
 
-bool script::sent_away(const rill::status_error& why) {
-  if (!std::exchange(ending_, false)) return false;
+rill::task<bool> script::sent_away(rill::status_error why) {
+  // The end may come before the script gets to the step that expects it, but not while it waits for something else.
+  if (now_.verb == "expect") co_return false;
+  bool more = true;
+  if (now_.verb != "expect-end") more = co_await next_step();
+  if (!more || now_.verb != "expect-end") co_return false;
   if (std::string{why.what()}.find(now_.rest) == std::string::npos) {
     fail(std::string{"the stay ended with \""} + why.what() + "\"");
   }
   screen_.show(std::string{"! "} + why.what());
-  return true;
+  co_return true;
 }
 
 rill::task<bool> script::next_step() {

@@ -22,7 +22,8 @@ namespace chat {
 ///   stop-reading      takes no more events: a slow member
 ///   read-on           takes them again
 ///   leave             leaves the room; so does the end of the script
-///   expect-end TEXT   waits until the server ends the stay with a status that has this text
+///   expect-end TEXT   waits until the server ends the stay with a status that has this text; the one step that may
+///                     come after that has happened
 class script final : public actor {
  public:
   script(terminal& screen, rill::channel<std::string>& steps, std::chrono::nanoseconds patience)
@@ -32,7 +33,7 @@ class script final : public actor {
   rill::task<> act(stay_stream& room) override;
   rill::task<> listening() override;
   void heard(const v1::RoomEvent& event) override;
-  bool sent_away(const rill::status_error& why) override;
+  rill::task<bool> sent_away(rill::status_error why) override;
 
  private:
   struct step {
@@ -53,7 +54,6 @@ class script final : public actor {
   std::deque<std::string> unmatched_;  // lines that came, and that no `expect` has looked at
   rill::event more_;
   rill::event reading_;
-  bool ending_ = false;  // an `expect-end` waits
 };
 
 }  // namespace chat

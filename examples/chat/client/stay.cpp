@@ -5,6 +5,7 @@
 
 #include <rill/rill.hpp>
 
+#include <optional>
 #include <utility>
 
 namespace chat {
@@ -36,10 +37,15 @@ rill::task<> stay(const rill::client& client, const rill::metadata& identity, st
 rill::task<> visit_rooms(const rill::client& client, const rill::metadata& identity, actor& who) {
   std::string room = co_await who.next_room();
   while (!room.empty()) {
+    std::optional<rill::status_error> sent_away;
     try {
       co_await stay(client, identity, std::move(room), who);
-    } catch (const rill::status_error& ended) {
-      if (!who.sent_away(ended)) throw;
+    } catch (const rill::status_error& why) {
+      sent_away = why;  // nothing can be awaited in a handler
+    }
+    if (sent_away) {
+      const bool expected = co_await who.sent_away(*sent_away);
+      if (!expected) throw *sent_away;
     }
     room = co_await who.next_room();
   }

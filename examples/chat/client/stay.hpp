@@ -31,7 +31,7 @@ class actor {
   /// Something happened.
   virtual void heard(const v1::RoomEvent& event) = 0;
   /// The server ended the stay; whether that is all right.
-  virtual bool sent_away(const rill::status_error& why) = 0;
+  virtual rill::task<bool> sent_away(rill::status_error why) = 0;
 };
 
 /// Goes from room to room as `who` wishes. `identity` is sent with every call.

@@ -50,7 +50,7 @@ rill::task<> typist::listening() { co_return; }
 
 void typist::heard(const v1::RoomEvent& event) { screen_.show(render(event, screen_.colours())); }
 
-bool typist::sent_away(const rill::status_error&) { return false; }
+rill::task<bool> typist::sent_away(rill::status_error) { co_return false; }
 
 void typist::show_help() {
   screen_.show(

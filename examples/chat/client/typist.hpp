@@ -19,7 +19,7 @@ class typist final : public actor {
   rill::task<> act(stay_stream& room) override;
   rill::task<> listening() override;
   void heard(const v1::RoomEvent& event) override;
-  bool sent_away(const rill::status_error& why) override;
+  rill::task<bool> sent_away(rill::status_error why) override;
 
  private:
   void show_help();

@@ -119,6 +119,9 @@ rill::task<> service::stay(rill::server_context& context, rill::reader<v1::Membe
   } catch (const status_error& refused) {
     std::printf("%s sent away from %s: %s\n", member.c_str(), name.c_str(), refused.what());
     throw;
+  } catch (const rill::timeout_error&) {
+    std::printf("%s cut off from %s: takes nothing\n", member.c_str(), name.c_str());
+    throw;
   } catch (const rill::operation_cancelled&) {
     // The member is gone, or the server is about to stop.
     std::printf("%s cut off from %s\n", member.c_str(), name.c_str());
