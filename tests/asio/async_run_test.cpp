@@ -1,4 +1,9 @@
 // async_run: a rill task as an Asio operation: completion tokens, associated executor, allocator and cancellation slot.
+// GCC 12 says this of Asio's own use_future when it optimises.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 #include "rill/asio/async_run.hpp"
 
 #include "rill/asio/use_task.hpp"
@@ -34,11 +39,6 @@
 #include <system_error>
 #include <thread>
 #include <utility>
-
-// GCC 12 says this of Asio's own use_future when it optimises.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
 
 namespace {
 

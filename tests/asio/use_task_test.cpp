@@ -314,21 +314,39 @@ TEST_CASE("use_task: on one context for a task of another") {
 
 TEST_CASE("use_task: a context that is destroyed under an operation ends the wait of a task elsewhere") {
   auto io = std::make_unique<asio::io_context>();
+  const auto wait_here = [](asio::io_context& context) -> asio::awaitable<void> {
+    asio::steady_timer timer{context, 1h};
+    co_await timer.async_wait(asio::use_awaitable);
+  };
   std::error_code seen;
-  asio::io_context home;
-  rill::spawn(home, [&]() -> task<> {
-    auto timer = std::make_unique<asio::steady_timer>(*io, 1h);
-    auto waiting = timer->async_wait(rill::use_task);
+  const auto wait_for_it = [&]() -> task<> {
     try {
-      co_await std::move(waiting);
+      co_await asio::co_spawn(*io, wait_here(*io), rill::use_task);
     } catch (const std::system_error& failed) {
       seen = failed.code();
     }
-    static_cast<void>(timer.release());  // it must not be destroyed after its context
-  });
-  home.poll();
-  std::thread destroyer{[&] { io.reset(); }};
-  home.run();
+  };
+  std::thread destroyer;
+  SUBCASE("on an executor") {
+    asio::io_context home;
+    rill::spawn(home, wait_for_it);
+    home.poll();
+    io->poll();
+    destroyer = std::thread{[&] { io.reset(); }};
+    home.run();
+  }
+  SUBCASE("on a loop") {
+    rill::sync_wait([&]() -> task<> {
+      const auto destroy = [&]() -> task<> {
+        destroyer = std::thread{[&] {
+          io->poll();
+          io.reset();
+        }};
+        co_return;
+      };
+      co_await rill::when_all(wait_for_it(), destroy());
+    }());
+  }
   destroyer.join();
   CHECK(seen == asio::error::operation_aborted);
 }

@@ -120,7 +120,9 @@ TEST_CASE("client on an executor: a timeout and a token cancel the call on the s
     }
     CHECK(co_await at.cancelled.receive() == true);
     co_await at.waiting.receive();
-    const auto wait = [&]() -> task<> { co_await client.call<&Echo::Service::Say>(note("wait")); };
+    const auto wait = [&]() -> task<> {
+      static_cast<void>(co_await client.call<&Echo::Service::Say>(note("wait")));
+    };
     const auto cancel = [&]() -> task<> {
       co_await at.waiting.receive();
       stop.cancel();
@@ -177,7 +179,9 @@ TEST_CASE("client on an executor: the context is destroyed in the middle of call
           for (;;) co_await chat_with(client, 20);
         });
       }
-      rill::spawn(context.io(), [&]() -> task<> { co_await client.call<&Echo::Service::Say>(note("wait")); });
+      rill::spawn(context.io(), [&]() -> task<> {
+        static_cast<void>(co_await client.call<&Echo::Service::Say>(note("wait")));
+      });
       rill::sync_wait([&]() -> task<> { co_await at.waiting.receive(); }());
     }
     // The calls were cancelled with their tasks.
@@ -202,7 +206,7 @@ TEST_CASE("client on an executor: the server stops in the middle of calls") {
       }
       rill::spawn(context.io(), [client = at.client()]() mutable -> task<> {
         try {
-          co_await client.call<&Echo::Service::Say>(note("wait"));
+          static_cast<void>(co_await client.call<&Echo::Service::Say>(note("wait")));
         } catch (const rill::status_error&) {
         }
       });

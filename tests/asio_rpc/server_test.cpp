@@ -107,7 +107,9 @@ TEST_CASE("handlers on an executor: a strand is shared by all calls, and by what
     callers.emplace_back([&] {
       rill::client client{server.in_process()};
       sync([&]() -> task<> {
-        for (int call = 0; call < calls; ++call) co_await client.call<&Echo::Service::Say>(note("x"));
+        for (int call = 0; call < calls; ++call) {
+          static_cast<void>(co_await client.call<&Echo::Service::Say>(note("x")));
+        }
       });
     });
   }

@@ -2,7 +2,8 @@
 """Turns the C++ blocks of the documentation into source files, so that what the documentation shows compiles.
 
 A block that starts with #include is a file of its own. The other blocks of a document make one file together, after
-prelude.hpp, each at namespace scope; with `<!-- body -->` in the line before it, a block is the body of a task.
+prelude.hpp (or prelude_<document>.hpp), each at namespace scope; with `<!-- body -->` in the line before it, a block is
+the body of a task.
 
 usage: extract.py OUTPUT_DIR DOCUMENT...
 Prints the files it wrote, separated by semicolons.
@@ -28,7 +29,9 @@ def sources(document):
         else:
             fragments.append(origin + code)
     if fragments:
-        yield "fragments", '#include "prelude.hpp"\n\n' + "\n".join(fragments)
+        own = f"prelude_{document.stem}.hpp"
+        prelude = own if pathlib.Path(__file__).with_name(own).exists() else "prelude.hpp"
+        yield "fragments", f'#include "{prelude}"\n\n' + "\n".join(fragments)
 
 
 def main():
