@@ -138,6 +138,8 @@ class server_relay final : public relay_near<server_call> {
     (drop_queued ? fresh_.abort : fresh_.finish) = true;
   }
   void end(status ended, bool drop_queued) noexcept {
+    // The home is given back with the handler's end, however long the far half still takes.
+    const std::optional<home_lease> lease{std::move(lease_)};
     home_anchor_.detach();
     set_end(std::move(ended), drop_queued);
     leave();
@@ -202,7 +204,7 @@ class server_relay final : public relay_near<server_call> {
     close(next_message::dead);
   }
 
-  home_lease lease_;
+  std::optional<home_lease> lease_;
   const start_function start_;
   const std::shared_ptr<void> handler_;
   cancellation_source source_;
