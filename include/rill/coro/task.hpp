@@ -65,8 +65,11 @@ class task_result {
   task_result(const task_result&) = delete;
   task_result& operator=(const task_result&) = delete;
   ~task_result() {
-    if (state_ == state::value) value_.~stored();
-    if (state_ == state::error) error_.~exception_ptr();
+    if (state_ == state::value) {
+      value_.~stored();
+    } else if (state_ == state::error) {
+      error_.~exception_ptr();
+    }
   }
 
   template <class U = T>
