@@ -1,3 +1,4 @@
+// async_mutex: every ending of lock, order of service, and exclusion on two threads.
 #include "rill/coro/async_mutex.hpp"
 
 #include "rill/coro/task.hpp"

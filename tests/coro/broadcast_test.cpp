@@ -1,3 +1,4 @@
+// broadcast: every ending of publish and receive, each overflow policy, lifetimes, and stress on two threads.
 #include "rill/coro/broadcast.hpp"
 
 #include "rill/coro/cancellation.hpp"

@@ -1,3 +1,4 @@
+// cancellation: sources, tokens and callbacks, and callbacks that race their own destruction.
 #include "rill/coro/cancellation.hpp"
 
 #include "support.hpp"

@@ -1,3 +1,4 @@
+// channel: every ending of send and receive, order, closing, and stress on two threads.
 #include "rill/coro/channel.hpp"
 
 #include "rill/coro/select.hpp"

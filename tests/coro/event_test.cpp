@@ -1,3 +1,4 @@
+// event: every ending of wait, set and reset, and destruction by the task that was woken.
 #include "rill/coro/event.hpp"
 
 #include "rill/coro/task.hpp"

@@ -1,3 +1,4 @@
+// frame_pool: sizes, recycling, its cap, and threads that end.
 #include "rill/coro/detail/frame_pool.hpp"
 
 #include "rill/coro/sync_wait.hpp"

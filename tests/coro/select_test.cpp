@@ -1,3 +1,4 @@
+// select: every ending, the order of preference, losers that lose nothing, and races on two threads.
 #include "rill/coro/select.hpp"
 
 #include "rill/coro/async_mutex.hpp"

@@ -1,3 +1,4 @@
+// semaphore: every ending of a wait, fairness, permits that find their way back, and contention.
 #include "rill/coro/semaphore.hpp"
 
 #include "rill/coro/cancellation.hpp"

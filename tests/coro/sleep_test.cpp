@@ -1,3 +1,4 @@
+// sleep: punctuality, order, extreme spans, and cancellation at every moment.
 #include "rill/coro/sleep.hpp"
 
 #include "rill/coro/sync_wait.hpp"

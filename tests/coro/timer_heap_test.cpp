@@ -1,3 +1,4 @@
+// timer_heap: order, equal moments, removal, and random use against an ordered map.
 #include "rill/coro/detail/timer_heap.hpp"
 
 #include "support.hpp"

@@ -1,3 +1,4 @@
+// yield: taking turns, cancellation, and a destroyed home.
 #include "rill/coro/yield.hpp"
 
 #include "rill/coro/sync_wait.hpp"
