@@ -218,6 +218,7 @@ class scripted_call final : public rill::client_call {
   int taken = 0;
   int committed = 0;
   int half_closed = 0;
+  std::size_t reserved = 0;
   int cancelled = 0;
   int released = 0;
   std::string path;
@@ -256,7 +257,10 @@ class scripted_call final : public rill::client_call {
     return true;
   }
   void disarm_read() noexcept override { read_waiter_ = nullptr; }
-  char* reserve(std::size_t) override { return nullptr; }
+  char* reserve(std::size_t size) override {
+    reserved = size;
+    return nullptr;
+  }
   void commit(rill::write_options) override {}
   void commit(const rill::payload&, rill::write_options) override {
     ++committed;

@@ -318,6 +318,39 @@ TEST_CASE("relay: the task's home ends first") {
   CHECK(at.call.released == at.connector.opened);
 }
 
+TEST_CASE("relay: a call that somebody keeps longer than its home can still be let go of") {
+  scripted at;
+  rill::client_call& call = at.open();
+  at.settle();
+  at.near.reset();
+  at.call.say("too late", true);
+  at.settle();
+  call.release();
+  at.settle();
+  CHECK(at.call.released == at.connector.opened);
+}
+
+TEST_CASE("relay: a message over the call's limit is refused at once, and fails the call") {
+  scripted at;
+  rill::call_head head = head_of(method_kind::bidi);
+  head.max_send = 10;
+  bool done = false;
+  at.spawn([&]() -> task<> {
+    client_side call{rill::open_relayed(at.connector, head, *at.far, *at.near)};
+    CHECK(co_await call.write("0123456789"));
+    CHECK_FALSE(co_await call.write("0123456789a"));
+    CHECK_FALSE(co_await call.write("x"));
+    co_await call.read();
+    done = true;
+  });
+  at.settle();
+  CHECK(at.call.committed == 1);
+  CHECK(at.call.reserved == 11);
+  at.call.say("end", true);
+  at.settle();
+  CHECK(done);
+}
+
 TEST_CASE("relay: the call's loop ends first") {
   scripted at;
   std::optional<rill::status> seen;

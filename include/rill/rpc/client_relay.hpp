@@ -1,6 +1,7 @@
 // open_relayed: opens a call for a task whose home is not one of the connection's loops.
 #pragma once
 
+#include "rill/coro/detail/home_anchor.hpp"
 #include "rill/rpc/detail/relay_near.hpp"
 
 #include <memory>
@@ -21,6 +22,7 @@ class client_relay final : public relay_near<client_call> {
   client_relay(connector& to, const call_head& head, scheduler& loop, scheduler& home,
                std::shared_ptr<const void> keep)
       : relay_near{home, loop, limits_of(head)},
+        home_anchor_{*this},
         headers_waiter_far_{{&on_headers}, *this},
         connector_{to},
         keep_{std::move(keep)},
@@ -35,6 +37,8 @@ class client_relay final : public relay_near<client_call> {
       credentials_ = *head.credentials;
       head_.credentials = &credentials_;
     }
+    max_send_ = head.max_send;
+    home_anchor_.attach(home);
     note();
   }
 
@@ -68,17 +72,26 @@ class client_relay final : public relay_near<client_call> {
     return peer_;
   }
   void release() noexcept override {
+    home_anchor_.detach();
     fresh_.release = true;
     leave();
   }
 
  private:
+  struct near_anchor : home_anchor {
+    explicit near_anchor(client_relay& relay) noexcept : home_anchor{&on_home_lost}, owner{relay} {}
+    client_relay& owner;
+  };
   struct far_headers : stream_waiter {
     far_headers(stream_waiter base, client_relay& relay) noexcept : stream_waiter{base}, owner{relay} {}
     client_relay& owner;
     bool armed = false;
   };
 
+  /// Somebody keeps the call longer than the home: it can still be let go of.
+  static void on_home_lost(home_anchor& anchor) noexcept {
+    static_cast<near_anchor&>(anchor).owner.lose_home();
+  }
   static relay_limits limits_of(const call_head& head) noexcept {
     relay_limits limits;
     if (head.queue.messages != 0) limits.messages = head.queue.messages;
@@ -134,7 +147,11 @@ class client_relay final : public relay_near<client_call> {
     return false;
   }
   [[nodiscard]] bool conclude() noexcept override {
-    if (std::exchange(todo_.half_close, false)) call_->writes_done();
+    if (const std::size_t size = std::exchange(todo_.too_large, 0); size != 0) {
+      static_cast<void>(call_->reserve(size));
+    } else if (std::exchange(todo_.half_close, false)) {
+      call_->writes_done();
+    }
     return false;
   }
   void collect() noexcept override {
@@ -181,6 +198,7 @@ class client_relay final : public relay_near<client_call> {
     if (reached_ == next_message::none) reached_ = next_message::end;
   }
 
+  near_anchor home_anchor_;
   stream_waiter* headers_waiter_ = nullptr;
   far_headers headers_waiter_far_;
   client_call* call_ = nullptr;

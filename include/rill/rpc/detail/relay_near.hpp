@@ -44,6 +44,12 @@ class relay_near : public Call, protected relay_far {
 
   char* reserve(std::size_t size) final {
     if (has_room() == stream_room::dead) return nullptr;
+    if (max_send_ != 0 && size > max_send_) {
+      fresh_.too_large = size;
+      refused_ = true;
+      note();
+      return nullptr;
+    }
     auto* block = new flat_block{size};
     reserved_ = payload{block};
     return block->data();
@@ -51,14 +57,14 @@ class relay_near : public Call, protected relay_far {
   void commit(write_options options) final { give(std::move(reserved_), options); }
   void commit(const payload& bytes, write_options options) final { give(payload{bytes}, options); }
   stream_room has_room() final {
-    if (dead() || cancelled_ || writes_dead_here_) return stream_room::dead;
+    if (closed() || writes_dead_here_) return stream_room::dead;
     if (!(sent_ - accepted_here_).fills(limits_)) return stream_room::yes;
     guard held{lock_};
     return room_now();
   }
   bool arm_room(stream_waiter& waiter) final {
     flush();
-    if (dead() || cancelled_) return false;
+    if (closed()) return false;
     guard held{lock_};
     if (room_now() != stream_room::no) return false;
     room_waiter_ = &waiter;
@@ -68,7 +74,7 @@ class relay_near : public Call, protected relay_far {
   void disarm_room() noexcept final { disarm(room_waiter_, room_waiting_); }
   bool arm_flushed(stream_waiter& waiter) final {
     flush();
-    if (dead() || cancelled_) return false;
+    if (closed()) return false;
     bool mine = false;
     {
       guard held{lock_};
@@ -160,6 +166,14 @@ class relay_near : public Call, protected relay_far {
     stop_near();
     drop();
   }
+  /// The home is being destroyed: nothing is posted there any more.
+  void lose_home() noexcept {
+    {
+      guard held{lock_};
+      near_.gone = true;
+    }
+    settle(near_);
+  }
   static void fire_if(stream_waiter*& waiter, bool condition) noexcept {
     if (!condition || waiter == nullptr) return;
     stream_waiter& one = *std::exchange(waiter, nullptr);
@@ -175,6 +189,7 @@ class relay_near : public Call, protected relay_far {
 
   relay_orders fresh_;
   bool news_ = false;
+  std::size_t max_send_ = 0;  // bytes of one message; 0: the call decides
 
  private:
   /// What comes next. If that is nothing, `wait` has the far half post when there is something.
@@ -211,6 +226,8 @@ class relay_near : public Call, protected relay_far {
     return paused_ && !(taken_ - credited_).fills(limits_) && claim(far_);
   }
 
+  /// Whether nothing more can be sent, as far as this half knows.
+  [[nodiscard]] bool closed() noexcept { return dead() || cancelled_ || refused_; }
   void give(payload bytes, write_options options) {
     sent_.add(bytes.size());
     writing_.push_back({std::move(bytes), options});
@@ -224,14 +241,14 @@ class relay_near : public Call, protected relay_far {
     return (sent_ - accepted_here_).fills(limits_) ? stream_room::no : stream_room::yes;
   }
   [[nodiscard]] bool room_came() noexcept {
-    if (dead() || cancelled_) return true;
+    if (closed()) return true;
     guard held{lock_};
     if (room_now() == stream_room::no) return false;
     room_waiting_ = false;
     return true;
   }
   [[nodiscard]] bool flushed_now() noexcept {
-    if (dead() || cancelled_) return true;
+    if (closed()) return true;
     guard held{lock_};
     if (!writes_dead_ && flushed_ < flush_to_) return false;
     flush_waiting_ = false;
@@ -264,6 +281,7 @@ class relay_near : public Call, protected relay_far {
   stream_waiter* flushed_waiter_ = nullptr;
   bool flush_posted_ = false;
   bool cancelled_ = false;
+  bool refused_ = false;  // a message that was too large: the call fails
   bool left_ = false;
   bool writes_dead_here_ = false;
 };

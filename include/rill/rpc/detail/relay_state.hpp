@@ -53,12 +53,13 @@ struct relay_outgoing {
 
 /// What the near half asks of the far one, besides sending messages.
 struct relay_orders {
-  bool initial = false;     // hand the initial metadata over
-  bool headers = false;     // and send it now
-  bool half_close = false;  // after the messages
-  bool finish = false;      // after the messages
-  bool abort = false;       // drop them and finish
-  bool release = false;     // let go at once
+  bool initial = false;       // hand the initial metadata over
+  bool headers = false;       // and send it now
+  bool half_close = false;    // after the messages
+  bool finish = false;        // after the messages
+  bool abort = false;         // drop them and finish
+  bool release = false;       // let go at once
+  std::size_t too_large = 0;  // after the messages: one of this size, for the call to refuse
   cancel_reason cancel = cancel_reason::none;
 
   void merge(const relay_orders& more) noexcept {
@@ -68,6 +69,7 @@ struct relay_orders {
     finish |= more.finish;
     abort |= more.abort;
     release |= more.release;
+    if (too_large == 0) too_large = more.too_large;
     if (cancel == cancel_reason::none) cancel = more.cancel;
   }
 };
