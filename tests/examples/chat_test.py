@@ -183,11 +183,12 @@ class Chat(unittest.TestCase):
         self.stop()
 
     def flood(self, text, count):
+        """A member that says a lot, but never more at once than its own queue of 8 events could hold."""
         ada = self.member("ada")
         ada.send("join lobby", "expect you are ada")
-        for number in range(count):
-            ada.send(f"say {text} {number}")
-        ada.expect(f" {count - 1}")
+        for first in range(0, count, 8):
+            ada.send(*(f"say {text} {number}" for number in range(first, first + 8)))
+            ada.expect(f"{text} {first + 7}")
         return ada
 
     def test_a_slow_member_misses_events_and_is_told_how_many(self):
