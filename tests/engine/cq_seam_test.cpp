@@ -1,6 +1,7 @@
 // The seam's behaviour on the engine over completion queues, with clients on an event loop.
 #include "engine/seam_harness.hpp"
 
+#include <rill/engine/cq/channel.hpp>
 #include <rill/engine/cq/runtime.hpp>
 #include <rill/engine/cq/server_engine.hpp>
 
