@@ -87,7 +87,7 @@ RILL_TEST_CASE("a timeout of an hour is tested at once, and reaches the handler"
     const auto client = pair.client();
     std::optional<rill::status_code> code;
     try {
-      co_await client.call<&Echo::Service::Say>(note_of("x"), {.timeout = 59min});
+      static_cast<void>(co_await client.call<&Echo::Service::Say>(note_of("x"), {.timeout = 59min}));
     } catch (const rill::status_error& error) {
       code = error.code();
     }
@@ -109,7 +109,7 @@ RILL_TEST_CASE("a broken connection is UNAVAILABLE at the client and a cancellat
   rill::spawn(*context.home, breaker());
   std::optional<rill::status_code> code;
   try {
-    co_await client.call<&Echo::Service::Say>(note_of("x"));
+    static_cast<void>(co_await client.call<&Echo::Service::Say>(note_of("x")));
   } catch (const rill::status_error& error) {
     code = error.code();
   }
