@@ -1,6 +1,8 @@
 // How calls fail: what a handler throws, methods nobody handles, messages that are none, wrong use.
 #include "behaviour/fixture.hpp"
 
+#include <rill/coro/event.hpp>
+
 #include <atomic>
 #include <mutex>
 #include <stdexcept>
@@ -150,6 +152,38 @@ TEST_CASE("errors: a stream's accepted messages arrive before its status_error")
     }
     CHECK(seen == 100);
     CHECK(code == rill::status_code::ABORTED);
+  });
+}
+
+TEST_CASE("errors: a stream whose handler was cancelled drops what is queued") {
+  deployment d{{.queue = {.messages = 8}, .window = 65'536}};
+  rill::event thrown;
+  std::atomic<int> accepted{0};
+  d.methods.handle<&Echo::Service::Expand>([&](const Note&, rill::writer<Note>& out) -> rill::task<> {
+    Note chunk;
+    chunk.set_data(std::string(16'384, 'x'));
+    for (int i = 0; i < 100; ++i) {  // more than the window, so that the queue is full for good
+      if (!out.try_write(chunk)) break;
+      ++accepted;
+    }
+    thrown.set();
+    throw rill::operation_cancelled{};
+    co_return;
+  });
+  d.run([&](rill::method_caller client) -> rill::task<> {
+    auto notes = client.call<&Echo::Service::Expand>(Note{});
+    co_await notes.initial_metadata();
+    co_await thrown.wait();
+    int seen = 0;
+    rill::status_code code = rill::status_code::OK;
+    try {
+      while (auto one = co_await notes.read()) ++seen;
+    } catch (const rill::status_error& error) {
+      code = error.code();
+    }
+    CHECK(code == rill::status_code::CANCELLED);
+    CHECK(accepted >= 8);
+    CHECK(seen < accepted);
   });
 }
 
