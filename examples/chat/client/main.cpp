@@ -7,7 +7,8 @@
 #include "terminal.hpp"
 #include "typist.hpp"
 
-#include <rill/rill.hpp>
+#include <rill/client/client.hpp>
+#include <rill/coro/sync_wait.hpp>
 
 #include <fcntl.h>
 #include <unistd.h>

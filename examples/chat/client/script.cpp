@@ -3,7 +3,8 @@
 
 #include "render.hpp"
 
-#include <rill/rill.hpp>
+#include <rill/coro/errors.hpp>
+#include <rill/coro/with_timeout.hpp>
 
 #include <optional>
 #include <sstream>

@@ -3,7 +3,8 @@
 
 #include "chat.grpc.pb.h"
 
-#include <rill/rill.hpp>
+#include <rill/client/client.hpp>
+#include <rill/coro/when_any.hpp>
 
 #include <optional>
 #include <utility>

@@ -3,8 +3,9 @@
 
 #include "chat.pb.h"
 
-#include <rill/client/client.hpp>
+#include <rill/client/bidi_stream.hpp>
 #include <rill/coro/task.hpp>
+#include <rill/fwd.hpp>
 #include <rill/rpc/metadata.hpp>
 #include <rill/rpc/status.hpp>
 

@@ -7,7 +7,7 @@
 #include "lobby.hpp"
 #include "service.hpp"
 
-#include <rill/rill.hpp>
+#include <rill/server/server.hpp>
 
 #include <chrono>
 #include <cstdio>

@@ -1,7 +1,8 @@
 // Events for all are made here, each serialised once.
 #include "room.hpp"
 
-#include <rill/rill.hpp>
+#include <rill/coro/uncancellable.hpp>
+#include <rill/engine/cq/blocking.hpp>
 
 #include <chrono>
 #include <utility>

@@ -4,7 +4,10 @@
 
 #include "../limits.hpp"
 
-#include <rill/rill.hpp>
+#include <rill/coro/when_any.hpp>
+#include <rill/coro/with_cancellation.hpp>
+#include <rill/coro/with_timeout.hpp>
+#include <rill/rpc/status.hpp>
 
 #include <cstdint>
 #include <cstdio>

@@ -4,7 +4,8 @@
 #include "local_file.hpp"
 #include "send.hpp"
 
-#include <rill/rill.hpp>
+#include <rill/client/client.hpp>
+#include <rill/coro/sync_wait.hpp>
 
 #include <cstdio>
 #include <exception>

@@ -7,7 +7,11 @@
 #include "progress.hpp"
 #include "upload.grpc.pb.h"
 
-#include <rill/rill.hpp>
+#include <rill/client/client.hpp>
+#include <rill/coro/channel.hpp>
+#include <rill/coro/sleep.hpp>
+#include <rill/coro/when_all.hpp>
+#include <rill/engine/cq/blocking.hpp>
 
 #include <algorithm>
 #include <chrono>

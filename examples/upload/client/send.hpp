@@ -3,8 +3,8 @@
 
 #include "local_file.hpp"
 
-#include <rill/client/client.hpp>
 #include <rill/coro/task.hpp>
+#include <rill/fwd.hpp>
 
 #include <cstddef>
 #include <cstdint>

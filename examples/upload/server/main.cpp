@@ -4,7 +4,7 @@
 #include "service.hpp"
 #include "upload.grpc.pb.h"
 
-#include <rill/rill.hpp>
+#include <rill/server/server.hpp>
 
 #include <chrono>
 #include <cstdio>

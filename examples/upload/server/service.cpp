@@ -4,7 +4,11 @@
 #include "../bytes.hpp"
 #include "file_name.hpp"
 
-#include <rill/rill.hpp>
+#include <rill/coro/uncancellable.hpp>
+#include <rill/coro/when_all.hpp>
+#include <rill/coro/with_timeout.hpp>
+#include <rill/engine/cq/blocking.hpp>
+#include <rill/rpc/status.hpp>
 
 #include <cstdio>
 #include <optional>
