@@ -179,7 +179,7 @@ class Upload(unittest.TestCase):
     def test_two_uploads_of_one_name_at_once(self):
         self.serve()
         file = make_file(self.scratch / "big", 16 * MIB)
-        other = make_file(self.scratch / "other", MIB, seed=2)
+        other = make_file(self.scratch / "other", 8 * MIB, seed=2)
         first = self.upload(file, "--limit-rate", "16M")
         first.expect("  5%")
         os.kill(first.pid, signal.SIGSTOP)

@@ -45,7 +45,7 @@ rill::task<> read_ahead(const local_file& file, std::uint64_t offset, std::size_
     co_await rill::run_blocking([&] { chunk.set_data(file.read(offset, size)); });
     if (chunk.data().empty()) break;
     offset += chunk.data().size();
-    co_await into.send(std::move(chunk));
+    if (!co_await into.send(std::move(chunk))) co_return;
   }
   into.close();
 }
@@ -55,8 +55,11 @@ rill::task<> stream_out(chunks& from, send_stream& call, std::uint64_t rate, pro
   const clock::time_point began = clock::now();
   const std::uint64_t first = done;
   while (std::optional<v1::Chunk> chunk = co_await from.receive()) {
-    // False: the server has ended the call, and finish() will say why.
-    if (!co_await call.write(*chunk)) co_return;
+    if (!co_await call.write(*chunk)) {
+      // The server has ended the call, and finish() will say why. Nothing more need be read.
+      from.close();
+      co_return;
+    }
     done += chunk->data().size();
     shown.at(done);
     if (rate == 0) continue;
