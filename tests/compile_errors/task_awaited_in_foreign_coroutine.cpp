@@ -1,5 +1,5 @@
 // A task awaited by a coroutine that has no context to hand down.
-// expect: only a rill coroutine (task, async_generator) can await a rill::task
+// expect: only a rill coroutine (task, async_generator) can await this
 #include <rill/coro/task.hpp>
 
 #include <coroutine>
