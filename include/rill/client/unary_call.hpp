@@ -61,7 +61,9 @@ class unary_exchange : private stream_waiter, private cancellation_hook {
   unary_exchange(unary_exchange&& other) noexcept : unary_exchange{std::move(other.setup_)} {}
   ~unary_exchange() {
     cancellation_hook::detach();
-    if (call_ != nullptr) call_->release();
+    if (call_ == nullptr) return;
+    if (armed_) call_->disarm_read();
+    call_->release();
   }
 
   virtual void send(client_call& call) = 0;
@@ -95,6 +97,7 @@ class unary_exchange : private stream_waiter, private cancellation_hook {
   }
   static void on_fire(stream_waiter& waiter) noexcept {
     auto& self = static_cast<unary_exchange&>(waiter);
+    self.armed_ = false;
     self.context_->home->post(self.proceed_);
   }
   static void on_cancel(cancellation_hook& hook) noexcept {
@@ -128,7 +131,8 @@ class unary_exchange : private stream_waiter, private cancellation_hook {
       message_view response;
       switch (call_->front(response)) {
         case next_message::none:
-          if (call_->arm_read(*this)) return false;
+          armed_ = call_->arm_read(*this);
+          if (armed_) return false;
           break;
         case next_message::message:
           if (++responses_ == 1 && !receive(response)) malformed_ = true;
@@ -147,6 +151,7 @@ class unary_exchange : private stream_waiter, private cancellation_hook {
   posted proceed_{&proceed, *this};
   posted cancel_{&cancel, *this};
   unsigned responses_ = 0;
+  bool armed_ = false;
   bool malformed_ = false;
   bool cancelling_ = false;  // the token tripped, and `cancel_` is posted
   bool cancelled_ = false;   // `cancel_` has run
