@@ -1,4 +1,5 @@
 // A unary call in the steady state makes no heap allocation of rill's own.
+// Not under sanitizers, which have memory of their own.
 #include <rill/coro/detail/config.hpp>
 
 #if !defined(RILL_ASAN) && !defined(RILL_TSAN)

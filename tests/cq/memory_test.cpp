@@ -1,4 +1,5 @@
 // What streams may hold: memory stays flat when a reader has stopped reading.
+// Not under sanitizers, which have memory of their own.
 #include <rill/coro/detail/config.hpp>
 
 #if !defined(RILL_ASAN) && !defined(RILL_TSAN)
