@@ -6,6 +6,7 @@ import pathlib
 import re
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import textwrap
@@ -237,6 +238,8 @@ def main():
     print(f"  The examples that you saw are built in {EXAMPLES}.")
 
 
+# A demo that is told to end still takes its processes with it.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 try:
     main()
 except (AssertionError, OSError) as error:

@@ -156,6 +156,7 @@ class Upload(unittest.TestCase):
         first = self.serve()
         file = make_file(self.scratch / "big", 16 * MIB)
         client = self.upload(file, "--limit-rate", "1M", "--retries", "1000")
+        first.expect("big: receiving")
         client.expect(" 10%")
         first.terminate()
         self.assertIn("broken off", first.finish())
@@ -181,7 +182,7 @@ class Upload(unittest.TestCase):
         file = make_file(self.scratch / "big", 16 * MIB)
         other = make_file(self.scratch / "other", 8 * MIB, seed=2)
         first = self.upload(file, "--limit-rate", "16M")
-        first.expect("  5%")
+        self.server.expect("big: receiving")
         os.kill(first.pid, signal.SIGSTOP)
         refused = self.upload(other, "--as", "big", "--retries", "0").finish(code=1)
         self.assertIn("ABORTED", refused)
@@ -191,11 +192,27 @@ class Upload(unittest.TestCase):
         self.assertEqual((self.folder / "big").read_bytes(), file.read_bytes())
         self.stop()
 
+    def test_a_silent_client_is_given_up_and_may_come_back(self):
+        self.serve("--idle-limit", "1")
+        file = make_file(self.scratch / "big", 16 * MIB)
+        client = self.upload(file, "--limit-rate", "16M")
+        self.server.expect("big: receiving")
+        os.kill(client.pid, signal.SIGSTOP)
+        self.server.expect("broken off")
+        os.kill(client.pid, signal.SIGCONT)
+        output = client.finish()
+        self.assertIn("DEADLINE_EXCEEDED", output)
+        self.assertIn("resuming at ", output)
+        self.check_received("big", file)
+        self.stop()
+
     def test_clients_killed_one_after_the_other_harm_nobody(self):
         self.serve()
         for number in range(5):
             client = self.upload(make_file(self.scratch / f"victim{number}", 8 * MIB, seed=number), "--limit-rate", "8M")
             client.expect("%")
+            # What a client has handed to its own network may not have left it.
+            self.server.expect(f"victim{number}: receiving")
             client.kill()
             self.server.expect(f"victim{number}: broken off")
         self.assertEqual(self.visible(), [])

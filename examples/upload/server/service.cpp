@@ -61,7 +61,7 @@ rill::task<v1::Receipt> service::send(rill::reader<v1::Chunk>& in) {
   try {
     // The first to fail cancels the other, and both have ended before `file` and `received` go.
     co_await rill::when_all(receive(in, received), store(received, file));
-  } catch (const rill::operation_cancelled&) {
+  } catch (...) {  // cancelled, timed out, or refused
     std::printf("%s: broken off, %s kept\n", id.name.c_str(), readable(file.size()).c_str());
     throw;
   }
