@@ -267,30 +267,6 @@ TEST_CASE("a home that is destroyed withdraws the work that waits") {
   CHECK(ended == outcome::none);
 }
 
-TEST_CASE("a pool that is destroyed cancels what waits and waits for what runs") {
-  gate door;
-  outcome first = outcome::none;
-  outcome second = outcome::none;
-  std::thread opener;
-  auto body = [&]() -> task<> {
-    rill::task_context& context = co_await rill::this_context();
-    {
-      rill::blocking_pool pool{{.threads = 1}};
-      auto hold = [&]() -> task<> { co_await pool.run([&] { door.pass(); }); };
-      auto wait = [&]() -> task<> { co_await pool.run([] {}); };
-      beside(hold(), first).start(context);
-      door.wait_for_arrivals(1);
-      beside(wait(), second).start(context);
-      opener = std::thread{[&] { door.open(); }};
-    }
-    co_await rill::run_blocking([] {});
-  };
-  rill::sync_wait(body());
-  opener.join();
-  CHECK(first == outcome::value);
-  CHECK(second == outcome::cancelled);
-}
-
 TEST_CASE("a pool without threads is refused") {
   CHECK_THROWS_AS(rill::blocking_pool{{.threads = 0}}, rill::usage_error);
 }

@@ -77,8 +77,8 @@ class blocking_operation;
 
 /// Threads for work that blocks: started when there is work and no idle one, ended when they are idle for long.
 ///
-/// *Concurrency*: every member from any thread. *Lifetime*: outlives the tasks that use it. The destructor withdraws what
-/// waits for a thread, and waits for what runs.
+/// *Concurrency*: every member from any thread. *Lifetime*: outlives the tasks that use it. The destructor joins the
+/// threads.
 class blocking_pool {
  public:
   /// *Throws*: `usage_error` if `threads` is less than 1.
