@@ -190,7 +190,7 @@ class client_relay final : public relay_near<client_call> {
   void far_dropped() noexcept override {
     if (call_ != nullptr || over_) return;
     set_lost();
-    close(next_message::end);
+    close_unsettled(next_message::end);
   }
   void set_lost() noexcept {
     if (end_collected_) return;

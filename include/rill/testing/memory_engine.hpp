@@ -141,6 +141,7 @@ class memory_engine final : public server_engine {
     wait_until_idle(unwinding_time.count());
     connection_.break_all({status_code::UNAVAILABLE, "the server stopped"}, cancel_reason::shutdown);
     wait_until_idle(rill::detail::never);
+    memory::wait_until_posted(*network_, network_->posting);
   }
 
  private:

@@ -67,6 +67,12 @@ class relay_far : public relay_state {
   void close(next_message end) noexcept {
     loop_anchor_.detach();
     end_half(end);
+    settle(far_);  // the loop may end as soon as it has no call
+    drop();
+  }
+  /// The same where a `post` to the loop may be under way on this very thread.
+  void close_unsettled(next_message end) noexcept {
+    end_half(end);
     drop();
   }
   /// The loop is being destroyed.

@@ -46,6 +46,7 @@ class client_side final : public stream<client_call> {
       in_.drop_inbox();
       call.settle(held);
     }
+    wait_until_posted(*call.net, posting);
     call.drop();
   }
 

@@ -5,8 +5,10 @@
 #include "rill/testing/memory/network.hpp"
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 
 namespace rill::testing::memory {
@@ -211,8 +213,44 @@ class link : public rill::detail::list_link<> {
 inline void section::wake(end& which) noexcept {
   if (which.posted || which.gone) return;
   which.posted = true;
-  which.call.hold();
+  ++which.posting;
+  ++network_.posting;
+  which.call.hold();  // for the step
+  which.call.hold();  // for the posting
   woken_.push(which);
+}
+
+/// Posts what was woken. A home is left alone by then that has let go of its calls: see `wait_until_posted`.
+inline section::~section() {
+  scheduler& home = network_.home;
+  rill::detail::work_item* idle = nullptr;
+  if (idle_) {
+    network_.idle.notify_all();
+    idle = std::exchange(network_.when_idle, nullptr);
+  }
+  network_.mutex.unlock();
+  while (rill::detail::work_item* one = woken_.pop()) {
+    end& woken = *static_cast<end*>(one);
+    woken.at().post(woken);
+    {
+      const std::lock_guard held{network_.mutex};
+      --woken.posting;
+      if (--network_.posting == 0) network_.idle.notify_all();
+    }
+    woken.call.drop();
+  }
+  if (idle != nullptr) home.post(*idle);
+}
+
+/// Waits until nobody is inside the `post` of a home that is about to be let go of; `posting` counts those who are.
+template <class Count>
+void wait_until_posted(network& of, const Count& posting) noexcept {
+  std::unique_lock held{of.mutex};
+  while (posting != 0) {
+    held.unlock();
+    std::this_thread::yield();
+    held.lock();
+  }
 }
 
 inline void end::run_step(work_item& item, bool run) noexcept {

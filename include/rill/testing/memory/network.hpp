@@ -47,6 +47,7 @@ struct network {
   rill::detail::intrusive_list<link> links;
   std::size_t calls = 0;                         // that have not ended on the server's side
   rill::detail::work_item* when_idle = nullptr;  // posted to `home` when `calls` becomes zero
+  std::size_t posting = 0;                       // ends that threads are posting to their homes
   cancellation_source draining;
 };
 
@@ -61,8 +62,9 @@ class end : public rill::detail::work_item {
   }
 
   link& call;
-  bool posted = false;  // the step is on its way to the home
-  bool gone = false;    // nobody uses this end any more
+  bool posted = false;   // the step is on its way to the home
+  bool gone = false;     // nobody uses this end any more
+  unsigned posting = 0;  // threads that are posting the step
   stream_waiter* waiters[slots] = {};
 
   [[nodiscard]] scheduler& at() const noexcept { return at_; }
@@ -103,11 +105,11 @@ class end : public rill::detail::work_item {
   inline void fire_waiters() noexcept;
 
  private:
-  static inline void run_step(work_item& item, bool run) noexcept;
+  static void run_step(work_item& item, bool run) noexcept;
   static void on_deadline(rill::detail::timer_node& node) noexcept {
     static_cast<timer&>(node).owner_end->deadline_passed();
   }
-  static inline void on_arrival(rill::detail::timer_node& node) noexcept;
+  static void on_arrival(rill::detail::timer_node& node) noexcept;
 
   scheduler& at_;
 
@@ -122,19 +124,9 @@ class section {
   explicit section(network& of) noexcept : network_{of} { network_.mutex.lock(); }
   section(const section&) = delete;
   section& operator=(const section&) = delete;
-  ~section() {
-    scheduler& home = network_.home;
-    rill::detail::work_item* idle = nullptr;
-    if (idle_) {
-      network_.idle.notify_all();
-      idle = std::exchange(network_.when_idle, nullptr);
-    }
-    network_.mutex.unlock();
-    while (rill::detail::work_item* one = woken_.pop()) static_cast<end*>(one)->at().post(*one);
-    if (idle != nullptr) home.post(*idle);
-  }
+  ~section();
 
-  inline void wake(end& which) noexcept;
+  void wake(end& which) noexcept;
   /// The engine has no call any more.
   void became_idle() noexcept { idle_ = true; }
 
