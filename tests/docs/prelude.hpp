@@ -1,10 +1,10 @@
 // What the documentation's fragments take for granted.
 #pragma once
 
-#include <rill/rill.hpp>
-
 #include "helloworld.grpc.pb.h"
 #include "route_guide.grpc.pb.h"
+
+#include <rill/rill.hpp>
 
 #include <chrono>
 #include <fstream>
