@@ -10,6 +10,8 @@
 #include "rill/rpc/relay.hpp"
 #include "rill/rpc/write_operation.hpp"
 
+#include <doctest/doctest.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
@@ -310,7 +312,12 @@ class scripted_call final : public rill::client_call {
   const rill::metadata& initial_metadata() override { return initial_; }
   const rill::status& final_status() override { return status_; }
   const rill::metadata& trailing_metadata() override { return trailing_; }
-  void release() noexcept override { ++released; }
+  void release() noexcept override {
+    ++released;
+    const bool waiting = read_waiter_ != nullptr || room_waiter_ != nullptr || flushed_waiter_ != nullptr ||
+                         headers_waiter_ != nullptr;
+    CHECK_FALSE(waiting);
+  }
 
  private:
   static void fire(rill::stream_waiter*& waiter) {

@@ -135,7 +135,7 @@ class client_relay final : public relay_near<client_call> {
   }
   [[nodiscard]] bool carry_out_orders() noexcept override {
     if (todo_.release) {
-      std::exchange(call_, nullptr)->release();
+      let_go();
       close(next_message::end);
       return true;
     }
@@ -182,8 +182,13 @@ class client_relay final : public relay_near<client_call> {
     headers_waiter_far_.armed = call_->arm_headers(headers_waiter_far_);
     if (!headers_waiter_far_.armed) collect();
   }
-  void abandon_call() noexcept override {
+  void let_go() noexcept {
+    disarm_waiters();
+    if (std::exchange(headers_waiter_far_.armed, false)) call_->disarm_headers();
     std::exchange(call_, nullptr)->release();
+  }
+  void abandon_call() noexcept override {
+    let_go();
     set_lost();
   }
   /// The loop dropped the item that was to open the call, or the call is there and its loop's anchor takes over.

@@ -185,6 +185,7 @@ class server_relay final : public relay_near<server_call> {
   }
   void far_dropped() noexcept override {}
   void detach_call() noexcept {
+    disarm_waiters();
     far_.home->cancel_timer(patience_);
     death_.detach();
     draining_link_.reset();

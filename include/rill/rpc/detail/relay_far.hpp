@@ -58,6 +58,13 @@ class relay_far : public relay_state {
     } while (!publish());
   }
 
+  /// Before the call is let go of: nothing of it fires any more.
+  void disarm_waiters() noexcept {
+    if (read_.armed) stream_->disarm_read();
+    if (room_.armed) stream_->disarm_room();
+    if (flushed_waiter_.armed) stream_->disarm_flushed();
+    read_.armed = room_.armed = flushed_waiter_.armed = false;
+  }
   /// Forgets what was to be sent.
   void drop_leaving() noexcept {
     leaving_.clear();
