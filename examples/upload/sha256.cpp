@@ -1,6 +1,8 @@
 // SHA-256 over OpenSSL's EVP interface.
 #include "sha256.hpp"
 
+#include <openssl/crypto.h>
+
 #include <stdexcept>
 
 namespace upload {
@@ -12,6 +14,8 @@ void check(int ok) {
 }
 
 }  // namespace
+
+void load_sha256() { check(OPENSSL_init_crypto(OPENSSL_INIT_ADD_ALL_DIGESTS, nullptr)); }
 
 sha256::sha256() : state_{EVP_MD_CTX_new()} {
   check(state_ != nullptr ? 1 : 0);

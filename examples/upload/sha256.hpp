@@ -10,6 +10,10 @@
 
 namespace upload {
 
+/// Loads OpenSSL. Call it first in `main`: what is loaded first goes last at the end of the process, and the threads of
+/// `run_blocking` keep something of OpenSSL's until they end.
+void load_sha256();
+
 class sha256 {
  public:
   static constexpr std::size_t size = 32;

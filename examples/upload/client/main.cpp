@@ -1,6 +1,7 @@
 // upload: sends a file to an upload_server.
 #include "../bytes.hpp"
 #include "../flags.hpp"
+#include "../sha256.hpp"
 #include "local_file.hpp"
 #include "send.hpp"
 
@@ -51,6 +52,7 @@ int send(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    upload::load_sha256();
     return send(argc, argv);
   } catch (const upload::flag_error& error) {
     std::fprintf(stderr, "upload: %s\n\n%s", error.what(), usage);

@@ -1,6 +1,7 @@
 // upload_server: receives files into a folder.
 #include "../bytes.hpp"
 #include "../flags.hpp"
+#include "../sha256.hpp"
 #include "service.hpp"
 #include "upload.grpc.pb.h"
 
@@ -64,6 +65,7 @@ int serve(int argc, char** argv) {
 int main(int argc, char** argv) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   try {
+    upload::load_sha256();
     return serve(argc, argv);
   } catch (const upload::flag_error& error) {
     std::fprintf(stderr, "upload_server: %s\n\n%s", error.what(), usage);
