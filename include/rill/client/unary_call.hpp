@@ -31,6 +31,7 @@ class unary_exchange : private stream_waiter, private cancellation_hook {
   void rill_bind(task_context& context) {
     if (call_ != nullptr) throw usage_error{"rill: a call is awaited once"};
     context_ = &context;
+    proceed_.task = cancel_.task = context.name;
   }
   /// For the awaiters: makes the call.
   void start() {

@@ -102,7 +102,9 @@ template <class T, bool TailTransfer>
 class generator_advance : private work_item {
  public:
   generator_advance(async_generator<T>& generator, task_context& context) noexcept
-      : work_item{&advance_later}, generator_{generator}, context_{context} {}
+      : work_item{&advance_later}, generator_{generator}, context_{context} {
+    task = context.name;
+  }
   generator_advance(const generator_advance&) = delete;
   generator_advance& operator=(const generator_advance&) = delete;
   /// Abandoned while the generator waits for something: it must not be resumed any more.

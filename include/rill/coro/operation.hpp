@@ -29,6 +29,7 @@ class wait_group : private work_item, private cancellation_hook {
   /// it runs only after the task has suspended.
   void begin(const task_context& context, std::coroutine_handle<> continuation) noexcept {
     home_ = context.home;
+    task = context.name;
     continuation_ = continuation;
     cancellation_hook::attach(context.token.source());
   }

@@ -26,7 +26,10 @@ class crossing final : private work_item {
   explicit crossing(scheduler& home) noexcept : work_item{&resume}, home_{home} {}
 
   /// Before the work is sent: who waits for it.
-  void await_by(std::coroutine_handle<> awaiter) noexcept { awaiter_ = awaiter; }
+  void await_by(std::coroutine_handle<> awaiter, const char* name) noexcept {
+    awaiter_ = awaiter;
+    task = name;
+  }
   /// On the other home, as the last thing there: lets the awaiter go on, if it is still there.
   void come_back() noexcept {
     {
@@ -126,7 +129,7 @@ class crossing_awaiter {
   void rill_bind(task_context&) const noexcept {}
   [[nodiscard]] bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> awaiter) noexcept {
-    share_.of.await_by(awaiter);
+    share_.of.await_by(awaiter, context_.name);
     away_.post(context_);
   }
   T await_resume() {

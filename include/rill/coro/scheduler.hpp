@@ -22,6 +22,7 @@ struct work_item {
 
   work_item* next = nullptr;
   function invoke;
+  const char* task = nullptr;  ///< The name of the task that it resumes, if it has one.
 };
 
 class root_promise;

@@ -32,6 +32,8 @@ struct task_context {
   cancellation_token token;
   std::int64_t deadline = detail::never;  ///< In the home's nanoseconds; `detail::never` if there is none.
   const detail::context_value* values = nullptr;
+  /// What diagnostics call the task: for a handler and all that it awaits, the method's path. Static storage, or null.
+  const char* name = nullptr;
 
   /// The innermost value of type `T`, or null.
   template <class T>

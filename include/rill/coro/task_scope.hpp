@@ -43,6 +43,7 @@ class scope_child_promise final : public promise_base, public list_link<>, priva
 
   void begin(task_scope& scope, child_kind kind, task_context& context) noexcept {
     rill_bind(context);
+    task = context.name;
     scope_ = &scope;
     kind_ = kind;
   }
@@ -166,6 +167,7 @@ class task_scope {
     }
     void await_suspend(std::coroutine_handle<> continuation) noexcept {
       continuation_ = continuation;
+      task = scope_.context_.name;
       scope_.waiting_ = this;
     }
     void await_resume() const noexcept {}

@@ -24,6 +24,7 @@ class [[nodiscard]] yield_awaiter : private work_item {
   void await_suspend(std::coroutine_handle<Promise> continuation) noexcept {
     require_context<Promise>();
     continuation_ = continuation;
+    task = context_->name;
     context_->home->post(*this);
   }
   void await_resume() const { context_->token.throw_if_cancelled(); }

@@ -218,6 +218,7 @@ void start_call(server_call& call, void* handler) noexcept {
   context.home = &call.home();
   context.token = call.token();
   context.deadline = call.deadline();
+  context.name = method<M>::path().c_str();
   auto& box = *static_cast<handler_box<F>*>(handler);
   constexpr method_kind kind = method<M>::kind;
   if constexpr (kind == method_kind::unary) {

@@ -60,6 +60,9 @@ class method_table {
   /// Where exceptions go whose text clients must not see; standard error unless set.
   void on_error(error_hook hook) { *hook_ = std::move(hook); }
 
+  /// What `on_error` set; shared with the handlers, which may outlive the table.
+  [[nodiscard]] std::shared_ptr<const error_hook> error_reports() const noexcept { return hook_; }
+
   [[nodiscard]] std::span<const method_entry> entries() const noexcept { return entries_; }
 
  private:

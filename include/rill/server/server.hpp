@@ -43,7 +43,8 @@ class server {
     check_not_started();
     methods_.handle<M>(object, member, options);
   }
-  /// Where exceptions of handlers go whose text clients must not see; standard error unless set.
+  /// Where the texts go that clients must not see: of handlers' exceptions, and of stalls, that is of handlers that
+  /// block their loop for longer than `server_options::stall_threshold`. Standard error unless set.
   void on_error(error_hook hook) {
     check_not_started();
     methods_.on_error(std::move(hook));
@@ -59,6 +60,9 @@ class server {
   void start() {
     check_not_started();
     started_ = true;
+    engine_.on_stall([reports = methods_.error_reports()](const cq::stall& seen) {
+      detail::report_stall(*reports, seen.task, seen.time, seen.over);
+    });
     engine_.start(methods_.entries());
   }
   /// Serves until SIGINT, SIGTERM or `shutdown`, then shuts down with `grace`. The calling thread sleeps meanwhile.

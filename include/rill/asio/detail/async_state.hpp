@@ -32,6 +32,7 @@ class async_state : private work_item, private cancellation_hook {
  public:
   explicit async_state(const task_context& context) noexcept
       : work_item{&resume}, cancellation_hook{&on_cancel}, home_{context.home}, token_{context.token} {
+    task = context.name;
     if (auto* own = dynamic_cast<executor_home*>(context.home)) executor_ = own->executor();
   }
   async_state(const async_state&) = delete;

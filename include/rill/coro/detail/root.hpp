@@ -40,6 +40,7 @@ class root_promise final : public promise_base, public list_link<>, private work
 
   void begin(const task_context& context) noexcept {
     own_ = context;
+    task = context.name;
     context_ = &own_;
   }
   void start() noexcept {

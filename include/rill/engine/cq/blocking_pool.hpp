@@ -216,6 +216,7 @@ namespace detail {
 
 inline bool blocking_job::submit(const task_context& context, std::coroutine_handle<> continuation) {
   home_ = context.home;
+  task = context.name;
   continuation_ = continuation;
   cancellation_hook::attach(context.token.source());
   return pool_.submit(*this);

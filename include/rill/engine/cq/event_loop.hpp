@@ -7,6 +7,7 @@
 #include "rill/coro/detail/timer_heap.hpp"
 #include "rill/coro/scheduler.hpp"
 #include "rill/engine/cq/core.hpp"
+#include "rill/engine/cq/loop_pulse.hpp"
 
 #include <grpcpp/alarm.h>
 #include <grpcpp/completion_queue.h>
@@ -80,6 +81,8 @@ class event_loop final : public scheduler {
   /// The loop whose thread this is, or null.
   [[nodiscard]] static event_loop* current() noexcept { return current_; }
   [[nodiscard]] grpc::CompletionQueue& queue() noexcept { return *queue_; }
+  /// For a watcher, and for whoever starts a task here without posting it.
+  [[nodiscard]] loop_pulse& pulse() noexcept { return pulse_; }
 
   void defer(deferred& later) noexcept {
     if (!later.linked()) deferred_.push_back(later);
@@ -105,7 +108,9 @@ class event_loop final : public scheduler {
       }
       void* tag = nullptr;
       bool ok = false;
-      const auto got = queue_->AsyncNext(&tag, &ok, next_wait());
+      const gpr_timespec wait = next_wait();
+      pulse_.rest();
+      const auto got = queue_->AsyncNext(&tag, &ok, wait);
       if (got == grpc::CompletionQueue::SHUTDOWN) break;
       if (got == grpc::CompletionQueue::GOT_EVENT) {
         handle(tag, ok);
@@ -117,6 +122,7 @@ class event_loop final : public scheduler {
   }
 
   void handle(void* tag, bool ok) noexcept {
+    pulse_.begin(nullptr);
     event::from_tag(tag).complete(ok);
     run_deferred();
   }
@@ -141,6 +147,7 @@ class event_loop final : public scheduler {
     for (unsigned left = 64; left != 0; --left) {
       rill::detail::work_item* item = ready_.pop();
       if (item == nullptr) break;
+      pulse_.begin(item->task);
       item->invoke(*item, true);
       run_deferred();
     }
@@ -153,6 +160,7 @@ class event_loop final : public scheduler {
     if (timers_.empty()) return;
     const std::int64_t time = now();
     while (rill::detail::timer_node* timer = timers_.pop_due(time)) {
+      pulse_.begin(nullptr);
       timer->fire(*timer);
       run_deferred();
     }
@@ -213,6 +221,7 @@ class event_loop final : public scheduler {
   std::atomic<std::size_t> holds_{0};
   std::vector<std::pair<void*, bool>> taken_;
   unsigned handled_ = 0;
+  loop_pulse pulse_;
   bool polled_ = false;     // the loop has begun to run, or will never
   bool stop_seen_ = false;  // the stop request has come through the inbox
   bool closing_ = false;

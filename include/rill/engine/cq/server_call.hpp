@@ -232,6 +232,7 @@ class server_call_object final : public stream<server_call, server_call_object>,
       self.finish(status{status_code::RESOURCE_EXHAUSTED, "the server has too many calls at once"});
       return;
     }
+    self.loop_->pulse().run_task(entry.path);
     entry.start(self, entry.handler);
   }
   static void on_done(void* owner, bool) noexcept {

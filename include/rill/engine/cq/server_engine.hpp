@@ -4,6 +4,7 @@
 #include "rill/coro/cancellation.hpp"
 #include "rill/engine/cq/event_loop.hpp"
 #include "rill/engine/cq/server_call.hpp"
+#include "rill/engine/cq/stall_watch.hpp"
 #include "rill/rpc/engine.hpp"
 
 #include <grpcpp/security/server_credentials.h>
@@ -39,6 +40,8 @@ struct server_options {
   /// Bytes that a stream may receive ahead of its reader; turns gRPC's own growing window off. 0: gRPC's choice.
   std::size_t stream_window = 0;
   rill::compression compression = rill::compression::unset;  ///< Of responses.
+  /// What blocks a loop for so long is reported; 0: nothing is. See `server::on_error`.
+  std::chrono::nanoseconds stall_threshold = default_stall_threshold;
 };
 
 class server_engine final : public rill::server_engine {
@@ -61,6 +64,8 @@ class server_engine final : public rill::server_engine {
   }
   /// Calls `hook` with the builder just before the server is built.
   void configure(builder_hook hook) { hooks_.push_back(std::move(hook)); }
+  /// Who is told of what blocks a loop, unless `stall_threshold` is zero; before `start`.
+  void on_stall(stall_hook hook) { stall_hook_ = std::move(hook); }
   /// The port of an address, after `start`. *Throws*: `std::out_of_range`.
   [[nodiscard]] int port(std::size_t index = 0) const { return listeners_.at(index).port; }
   [[nodiscard]] grpc::Server* native() noexcept { return server_.get(); }
@@ -85,6 +90,7 @@ class server_engine final : public rill::server_engine {
     }
     for (auto& one : loops_) one->post_requests();
     for (auto& one : loops_) one->loop().start();
+    watch_for_stalls();
   }
   void drain() noexcept override {
     if (server_ == nullptr || stopping_.exchange(true)) return;
@@ -108,6 +114,7 @@ class server_engine final : public rill::server_engine {
     grpc_server_cancel_all_calls(server_->c_server());
     refuser_.join();
     for (auto& one : loops_) one->loop().stop();
+    stalls_.stop();
   }
 
  private:
@@ -248,6 +255,11 @@ class server_engine final : public rill::server_engine {
     }
     for (const builder_hook& hook : hooks_) hook(builder);
   }
+  void watch_for_stalls() {
+    if (options_.stall_threshold.count() <= 0 || !stall_hook_) return;
+    for (auto& one : loops_) stalls_.add(one->loop().pulse());
+    stalls_.start(options_.stall_threshold, stall_hook_);
+  }
   /// After a server that could not be built.
   void give_up() noexcept {
     if (server_ != nullptr) server_->Shutdown(gpr_now(GPR_CLOCK_MONOTONIC));
@@ -296,6 +308,8 @@ class server_engine final : public rill::server_engine {
   std::vector<std::unique_ptr<loop_calls>> loops_;
   std::unique_ptr<grpc::Server> server_;  // goes before its queues
   std::thread refuser_;
+  stall_hook stall_hook_;
+  stall_watch stalls_;
 };
 
 }  // namespace rill::cq

@@ -4,35 +4,13 @@
 #include "rill/coro/errors.hpp"
 #include "rill/rpc/byte_stream.hpp"
 #include "rill/rpc/status.hpp"
+#include "rill/server/detail/report.hpp"
 #include "rill/server/detail/server_side.hpp"
 
-#include <cstdio>
 #include <exception>
-#include <functional>
-#include <string_view>
 #include <utility>
 
-namespace rill {
-
-/// Told about an exception of a handler that clients learn nothing about: the method's path and the text.
-/// *Concurrency*: called on the loops' threads, at once from several.
-using error_hook = std::function<void(std::string_view path, std::string_view text)>;
-
-namespace detail {
-
-inline void report_error(const error_hook& hook, const server_call& call, const char* text) noexcept {
-  try {
-    const std::string_view path = call.path();
-    if (hook) {
-      hook(path, text);
-    } else {
-      std::fprintf(stderr, "rill: the handler of %.*s threw: %s\n", static_cast<int>(path.size()),
-                   path.data(), text);
-    }
-  } catch (...) {
-    // A hook that fails must not take the call's end with it.
-  }
-}
+namespace rill::detail {
 
 inline void end_call(server_side& side, status ended) {
   side.call().finish(side.malformed() ? server_side::malformed_status() : std::move(ended));
@@ -42,7 +20,7 @@ inline void end_call(server_side& side, status ended) {
 inline void end_call_by_exception(server_side& side, const error_hook& hook) noexcept {
   server_call& call = side.call();
   const auto internal = [&](const char* text) {
-    report_error(hook, call, text);
+    report(hook, call.path(), "threw", text);
     call.finish({status_code::INTERNAL, "internal error"});
   };
   try {
@@ -65,6 +43,4 @@ inline void end_call_by_exception(server_side& side, const error_hook& hook) noe
   }
 }
 
-}  // namespace detail
-
-}  // namespace rill
+}  // namespace rill::detail
