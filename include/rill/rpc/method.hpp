@@ -54,14 +54,9 @@ template <class S, class Q, class R>
 struct method_traits<grpc::Status (S::*)(grpc::ServerContext*, grpc::ServerReaderWriter<R, Q>*)>
     : method_shape<method_kind::bidi, Q, R> {};
 
-/// "pkg.Greeter.SayHello" out of this function's own name, which spells its argument.
-template <auto M>
-std::string spelled_method() {
-#if defined(_MSC_VER) && !defined(__clang__)
-  std::string_view text = __FUNCSIG__;
-#else
-  std::string_view text = __PRETTY_FUNCTION__;
-#endif
+/// "pkg.Greeter.SayHello" out of a function's own name that has "&pkg::Greeter::Service::SayHello" as an argument;
+/// empty if it has none.
+inline std::string method_name_in(std::string_view text) {
   constexpr std::string_view service = "::Service::";
   const std::size_t at = text.rfind(service);
   if (at == std::string_view::npos) return {};
@@ -89,6 +84,15 @@ std::string spelled_method() {
   name += '.';
   append(text.substr(at + service.size(), end - at - service.size()));
   return name;
+}
+
+template <auto M>
+std::string spelled_method() {
+#if defined(_MSC_VER) && !defined(__clang__)
+  return method_name_in(__FUNCSIG__);
+#else
+  return method_name_in(__PRETTY_FUNCTION__);
+#endif
 }
 
 template <auto M>
