@@ -31,8 +31,9 @@ struct sleeper {
   }
 };
 
-struct sleepy_server {
-  explicit sleepy_server(deployment& d) {
+/// A deployment whose handlers sleep.
+struct sleepy_deployment {
+  sleepy_deployment() {
     d.methods.handle<&Echo::Service::Say>([this](Note request) -> rill::task<Note> {
       co_await handler.sleep();
       co_return request;
@@ -40,13 +41,13 @@ struct sleepy_server {
     d.methods.handle<&Echo::Service::Chat>(
         [this](rill::reader<Note>&, rill::writer<Note>&) -> rill::task<> { co_await handler.sleep(); });
   }
-  sleeper handler;
+  sleeper handler;  // outlives its handlers
+  deployment d;
 };
 
 TEST_CASE("deadlines: a timeout of the call's own") {
-  deployment d;
-  sleepy_server server{d};
-  d.run([&](rill::method_caller client) -> rill::task<> {
+  sleepy_deployment server;
+  server.d.run([&](rill::method_caller client) -> rill::task<> {
     // A deadline may pass before the call is with the handler.
     for (auto timeout = 30ms; !server.handler.began; timeout *= 2) {
       const rill::status ended =
@@ -60,9 +61,8 @@ TEST_CASE("deadlines: a timeout of the call's own") {
 }
 
 TEST_CASE("deadlines: a point in time, the earlier of two") {
-  deployment d;
-  sleepy_server server{d};
-  d.run([&](rill::method_caller client) -> rill::task<> {
+  sleepy_deployment server;
+  server.d.run([&](rill::method_caller client) -> rill::task<> {
     const rill::task_context& context = co_await rill::this_context();
     const clock::time_point soon{std::chrono::nanoseconds{context.home->now()} + 30ms};
     const rill::status ended =
@@ -75,9 +75,8 @@ TEST_CASE("deadlines: a point in time, the earlier of two") {
 }
 
 TEST_CASE("deadlines: a stream's") {
-  deployment d;
-  sleepy_server server{d};
-  d.run([&](rill::method_caller client) -> rill::task<> {
+  sleepy_deployment server;
+  server.d.run([&](rill::method_caller client) -> rill::task<> {
     auto chat = client.call<&Echo::Service::Chat>({.timeout = 30ms});
     const rill::status ended = co_await status_of(chat.read());
     CHECK(ended.error_code() == rill::status_code::DEADLINE_EXCEEDED);
@@ -86,9 +85,8 @@ TEST_CASE("deadlines: a stream's") {
 }
 
 TEST_CASE("deadlines: the context's is the call's, and its passing is the call's status") {
-  deployment d;
-  sleepy_server server{d};
-  d.run([&](rill::method_caller client) -> rill::task<> {
+  sleepy_deployment server;
+  server.d.run([&](rill::method_caller client) -> rill::task<> {
     const rill::task_context& context = co_await rill::this_context();
     const clock::time_point soon{std::chrono::nanoseconds{context.home->now()} + 30ms};
     const rill::status ended =

@@ -132,8 +132,8 @@ TEST_CASE("stall: a task without a name that blocks a server's loop is reported 
 }
 
 TEST_CASE("stall: a loop that waits is not reported, however long") {
-  rill::runtime runtime{1};
   rill::event go;
+  rill::runtime runtime{1};
   rill::spawn(runtime.loop(0), [&]() -> rill::task<> { co_await go.wait(); });
   rill::cq::loop_pulse blocked;
   blocked.begin("/blocked");

@@ -152,11 +152,14 @@ inline gpr_timespec time_of(std::int64_t steady_nanoseconds) noexcept {
   return gpr_time_from_nanos(steady_nanoseconds, GPR_CLOCK_MONOTONIC);
 }
 
-/// gRPC's monotonic time as nanoseconds of the steady clock.
+/// gRPC's monotonic time as nanoseconds of the steady clock. A peer may name a deadline thousands of years away: what
+/// the clock cannot tell any more is never.
 inline std::int64_t steady_from(gpr_timespec deadline) noexcept {
-  if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0) return rill::detail::never;
+  constexpr std::int64_t second = 1'000'000'000;
   const gpr_timespec steady = gpr_convert_clock_type(deadline, GPR_CLOCK_MONOTONIC);
-  return std::int64_t{steady.tv_sec} * 1'000'000'000 + steady.tv_nsec;
+  if (steady.tv_sec >= rill::detail::never / second) return rill::detail::never;
+  if (steady.tv_sec < 0) return 0;  // before the clock began
+  return steady.tv_sec * second + steady.tv_nsec;
 }
 
 /// A unary request's bytes, as gRPC hands them over with the call.
