@@ -31,6 +31,8 @@ class call_acceptor {
   virtual bool stopping() const noexcept = 0;
   /// Whether the server has more calls than it may have, with the one that has just begun.
   virtual bool overloaded() const noexcept = 0;
+  /// A posted request came back, with a call that has begun or without one.
+  virtual void request_ended() noexcept = 0;
   /// A call has been accepted, or has been freed.
   virtual void call_began(server_call_object& call) noexcept = 0;
   virtual void call_ended(server_call_object& call) noexcept = 0;
@@ -208,12 +210,14 @@ class server_call_object final : public stream<server_call, server_call_object>,
   static void on_accepted(void* owner, bool ok) noexcept {
     auto& self = *static_cast<server_call_object*>(owner);
     if (!ok) {
+      self.acceptor_.request_ended();
       self.unhold();  // the request's; the server is stopping, and the done tag will not come
       return;
     }
     if (!self.acceptor_.stopping()) new server_call_object{self.acceptor_, *self.loop_, self.method_};
     self.started_ = true;
     self.acceptor_.call_began(self);
+    self.acceptor_.request_ended();
     self.call_ = self.context_.c_call();
     self.deadline_ = steady_from(self.context_.raw_deadline());
     const method_entry& entry = self.entry();

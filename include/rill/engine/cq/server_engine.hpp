@@ -88,6 +88,7 @@ class server_engine final : public rill::server_engine {
       give_up();
       throw std::runtime_error{"rill: gRPC could not build the server; see its log"};
     }
+    accepting_ = loops_.size();
     for (auto& one : loops_) one->post_requests();
     for (auto& one : loops_) one->loop().start();
     watch_for_stalls();
@@ -96,7 +97,12 @@ class server_engine final : public rill::server_engine {
     if (server_ == nullptr || stopping_.exchange(true)) return;
     draining_.cancel(cancel_reason::shutdown);
     // The deadline is only a last resort: stop() ends it as soon as every call has ended.
-    refuser_ = std::thread{[this] { server_->Shutdown(gpr_inf_future(GPR_CLOCK_MONOTONIC)); }};
+    refuser_ = std::thread{[this] {
+      server_->Shutdown(gpr_inf_future(GPR_CLOCK_MONOTONIC));
+      const std::lock_guard held{idle_mutex_};
+      disconnected_ = true;
+      idle_.notify_all();
+    }};
   }
   /// On one of the server's own loops it only begins to stop: a loop cannot wait for itself.
   void stop(std::chrono::nanoseconds grace) noexcept override {
@@ -105,7 +111,9 @@ class server_engine final : public rill::server_engine {
     const std::lock_guard one_at_a_time{stop_mutex_};
     if (server_ == nullptr || stopped_) return;
     stopped_ = true;
-    if (!wait_for_calls(grace)) {
+    if (wait_for_calls(grace)) {
+      if (grace.count() > 0) wait_for_disconnection();
+    } else {
       for (auto& one : loops_) one->trip_calls();
       wait_for_calls(unwinding_time);
       grpc_server_cancel_all_calls(server_->c_server());
@@ -120,6 +128,8 @@ class server_engine final : public rill::server_engine {
  private:
   /// How long handlers may answer after their tokens were tripped, before their calls are cut.
   static constexpr std::chrono::nanoseconds unwinding_time = std::chrono::milliseconds{500};
+  /// How long clients may take to close their connections once their last calls were answered.
+  static constexpr std::chrono::nanoseconds farewell_time = std::chrono::milliseconds{500};
 
   struct listener {
     std::string address;
@@ -169,15 +179,18 @@ class server_engine final : public rill::server_engine {
 
     [[nodiscard]] event_loop& loop() noexcept { return loop_; }
     void post_requests() {
+      requests_ = 1;  // this function's own
       for (std::size_t method = 0; method < engine_.service_.methods().size(); ++method) {
         for (int i = 0; i < engine_.options_.requests_per_method; ++i)
           new server_call_object{*this, loop_, method};
       }
+      request_ended();
     }
     /// *Concurrency*: any thread, once.
     void trip_calls() noexcept { loop_.post(trip_); }
 
     void request(std::size_t index, server_call_object& call) override {
+      ++requests_;
       engine_.service_.request(index, call, queue_);
     }
     const method_entry& entry(std::size_t index) const noexcept override {
@@ -190,6 +203,9 @@ class server_engine final : public rill::server_engine {
       return most != 0 && engine_.calls_.load(std::memory_order_relaxed) > most;
     }
     bool stopping() const noexcept override { return engine_.stopping_.load(std::memory_order_relaxed); }
+    void request_ended() noexcept override {
+      if (--requests_ == 0) engine_.accepts_no_more();
+    }
     void call_began(server_call_object& call) noexcept override {
       calls_.push_back(call);
       engine_.calls_.fetch_add(1, std::memory_order_relaxed);
@@ -219,6 +235,7 @@ class server_engine final : public rill::server_engine {
     grpc::ServerCompletionQueue& queue_;
     event_loop loop_;
     rill::detail::intrusive_list<server_call_object, server_call_object> calls_;
+    std::size_t requests_ = 0;  // posted, and not back yet; none is posted once the server stops
     bool tripped_ = false;
     trip_item trip_{*this};
   };
@@ -277,21 +294,40 @@ class server_engine final : public rill::server_engine {
     return false;
   }
   void call_ended() noexcept {
+    if (stopping_.load(std::memory_order_relaxed)) ended_late_.store(true);
     if (calls_.fetch_sub(1) != 1 || !stopping_.load()) return;
     const std::lock_guard held{idle_mutex_};
     idle_.notify_all();
   }
+  /// A loop has no posted request left, so every call that it will ever have has begun.
+  void accepts_no_more() noexcept {
+    const std::lock_guard held{idle_mutex_};
+    --accepting_;
+    idle_.notify_all();
+  }
+  [[nodiscard]] bool no_calls() const noexcept { return accepting_ == 0 && calls_.load() == 0; }
   bool wait_for_calls(std::chrono::nanoseconds most) noexcept {
     if (most > std::chrono::hours{24 * 365}) {
       wait_for_calls();
       return true;
     }
     std::unique_lock held{idle_mutex_};
-    return idle_.wait_for(held, most, [this] { return calls_.load() == 0; });
+    return idle_.wait_for(held, most, [this] { return no_calls(); });
   }
   void wait_for_calls() noexcept {
     std::unique_lock held{idle_mutex_};
-    idle_.wait(held, [this] { return calls_.load() == 0; });
+    idle_.wait(held, [this] { return no_calls(); });
+  }
+
+  /// Gives clients a moment to go, once no call is left.
+  ///
+  /// A connection that is cut while its client still sends is reset, and the client loses answers that it has not read.
+  /// A client that gRPC has told to go away makes no more calls and says so; after that gRPC ends the connection in order.
+  /// An idle client may be slow to say it, and has nothing to lose.
+  void wait_for_disconnection() noexcept {
+    if (!ended_late_.load()) return;
+    std::unique_lock held{idle_mutex_};
+    idle_.wait_for(held, farewell_time, [this] { return disconnected_; });
   }
 
   server_options options_;
@@ -303,8 +339,11 @@ class server_engine final : public rill::server_engine {
   bool stopped_ = false;
   std::mutex stop_mutex_;
   std::atomic<std::size_t> calls_{0};
+  std::atomic<bool> ended_late_{false};  // a call ended while the server stopped
   std::mutex idle_mutex_;
   std::condition_variable idle_;
+  bool disconnected_ = false;  // no connection is left
+  std::size_t accepting_ = 0;  // loops with posted requests
   std::vector<std::unique_ptr<loop_calls>> loops_;
   std::unique_ptr<grpc::Server> server_;  // goes before its queues
   std::thread refuser_;
