@@ -164,16 +164,16 @@ struct load {
   }
   rill::task<> run() {
     std::vector<rill::task<>> work;
-    for (int i = 0; i < 12; ++i) work.push_back(call_often(clients[i % 2], i));
+    for (unsigned i = 0; i < 12; ++i) work.push_back(call_often(clients[i % 2], i));
     // A client that still sends when its server ends the stream may lose the answer with the connection.
     if (place.kind != stop_kind::with_grace) {
-      for (int i = 0; i < 4; ++i) work.push_back(talk(*clients[i % 2]));
-      for (int i = 0; i < 2; ++i) work.push_back(upload(*clients[i % 2]));
-      for (int i = 0; i < 2; ++i) work.push_back(stare(*clients[i % 2]));
+      for (unsigned i = 0; i < 4; ++i) work.push_back(talk(*clients[i % 2]));
+      for (unsigned i = 0; i < 2; ++i) work.push_back(upload(*clients[i % 2]));
+      for (unsigned i = 0; i < 2; ++i) work.push_back(stare(*clients[i % 2]));
     }
     co_await rill::when_all(std::move(work));
   }
-  rill::task<> call_often(const std::unique_ptr<rill::client>& client, int number) {
+  rill::task<> call_often(const std::unique_ptr<rill::client>& client, unsigned number) {
     Note note;
     note.set_number(number);
     while (client != nullptr) {
