@@ -29,5 +29,6 @@
 #include "rill/engine/cq/blocking.hpp"
 #include "rill/engine/cq/in_process.hpp"
 #include "rill/fwd.hpp"
+#include "rill/server/homed.hpp"
 #include "rill/server/server.hpp"
 #include "rill/version.hpp"

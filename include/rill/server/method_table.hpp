@@ -4,7 +4,6 @@
 #include "rill/rpc/byte_stream.hpp"
 #include "rill/rpc/homed_handler.hpp"
 #include "rill/rpc/method.hpp"
-#include "rill/server/detail/homed.hpp"
 #include "rill/server/handler.hpp"
 
 #include <memory>
@@ -17,6 +16,19 @@
 #include <vector>
 
 namespace rill {
+
+namespace detail {
+
+// In rill/server/homed.hpp.
+template <class F>
+struct homed_box;
+template <auto M, class F>
+void start_homed_call(server_call& call, void* handler) noexcept;
+
+template <class T>
+concept complete = requires { sizeof(T); };
+
+}  // namespace detail
 
 /// Options of one method. Zero means the server's setting.
 struct method_options {
@@ -86,7 +98,10 @@ class method_table {
   }
   template <auto M, class F>
   void add_homed(F&& handler, const method_options& options) {
-    if constexpr (detail::check_handler<M, detail::homed_function<F>>()) {
+    static_assert(detail::complete<detail::homed_box<F>>,
+                  "rill: a handler with a home of its own needs #include <rill/server/homed.hpp>");
+    using function = std::remove_reference_t<decltype(handler.rill_handler())>;
+    if constexpr (detail::complete<detail::homed_box<F>> && detail::check_handler<M, function>()) {
       add<M>(std::make_shared<detail::homed_box<F>>(std::move(handler), hook_),
              &detail::start_homed_call<M, F>, options);
     }

@@ -1,4 +1,5 @@
-// Runs a handler on a home of its own instead of the call's loop.
+// What a server needs for handlers that run on a home of their own, such as on an Asio executor. Only a program that
+// has such handlers includes it, as rill.hpp does: the relay behind it costs compile time.
 #pragma once
 
 #include "rill/rpc/homed_handler.hpp"
