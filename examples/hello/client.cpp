@@ -1,7 +1,8 @@
 // The smallest client: one call, awaited. hello_client [target [name]]
 #include "greeter.grpc.pb.h"
 
-#include <rill/rill.hpp>
+#include <rill/client/client.hpp>
+#include <rill/coro/sync_wait.hpp>
 
 #include <chrono>
 #include <cstdio>

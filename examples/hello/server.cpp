@@ -1,7 +1,7 @@
 // The smallest server: one method, one function. hello_server [address]
 #include "greeter.grpc.pb.h"
 
-#include <rill/rill.hpp>
+#include <rill/server/server.hpp>
 
 #include <cstdio>
 #include <exception>

@@ -1,7 +1,7 @@
 // The same server as hand_written_server.cpp, as rill's users write it.
 #include "greeter.grpc.pb.h"
 
-#include <rill/rill.hpp>
+#include <rill/server/server.hpp>
 
 using rill_compile_time::Greeter;
 using rill_compile_time::HelloReply;

@@ -55,7 +55,16 @@ class metadata {
   }
   /// Removes every entry of `key`, which is in lower case.
   std::size_t erase(std::string_view key) {
-    return std::erase_if(entries_, [&](const value_type& entry) { return entry.first == key; });
+    std::size_t erased = 0;
+    for (auto at = entries_.begin(); at != entries_.end();) {
+      if (at->first == key) {
+        at = entries_.erase(at);
+        ++erased;
+      } else {
+        ++at;
+      }
+    }
+    return erased;
   }
   /// Appends what the peer sent, unchecked.
   void append_received(std::string_view key, std::string_view value) {

@@ -83,7 +83,7 @@ inline constexpr bool handles_bidi =
 template <class F>
 struct handler_box {
   F handler;
-  std::shared_ptr<const error_hook> hook;
+  std::shared_ptr<error_hook> hook;
 };
 
 /// Queues the one response and ends the call, or ends it with the status that stands in its place.

@@ -52,9 +52,8 @@ class method_table {
     if constexpr (homed_handler<function>) {
       add_homed<M, function>(std::forward<F>(handler), options);
     } else if constexpr (detail::check_handler<M, function>()) {
-      using box = detail::handler_box<function>;
-      add<M>(std::make_shared<box>(std::forward<F>(handler), hook_), &detail::start_call<M, function>,
-             options);
+      auto& box = keep(detail::handler_box<function>{std::forward<F>(handler), hook_});
+      add<M>(&detail::start_call<M, function>, &box, options);
     }
   }
   /// Handles `M` with a member function of `object`, which outlives the server.
@@ -73,27 +72,53 @@ class method_table {
   void on_error(error_hook hook) { *hook_ = std::move(hook); }
 
   /// What `on_error` set; shared with the handlers, which may outlive the table.
-  [[nodiscard]] std::shared_ptr<const error_hook> error_reports() const noexcept { return hook_; }
+  [[nodiscard]] const std::shared_ptr<error_hook>& error_reports() const noexcept { return hook_; }
 
-  [[nodiscard]] std::span<const method_entry> entries() const noexcept { return entries_; }
+  [[nodiscard]] std::span<const method_entry> entries() const noexcept {
+    return {entries_.data(), entries_.size()};
+  }
 
  private:
   using start_function = void (*)(server_call&, void*) noexcept;
 
+  /// What lives as long as the table, in a list.
+  struct kept {
+    kept() = default;
+    kept(const kept&) = delete;
+    kept& operator=(const kept&) = delete;
+    virtual ~kept() = default;
+
+    std::unique_ptr<kept> next;
+  };
+  template <class T>
+  struct kept_value final : kept {
+    explicit kept_value(T&& from) : value{std::move(from)} {}
+    T value;
+  };
+  template <class T>
+  T& keep(T value) {
+    auto* added = new kept_value<T>{std::move(value)};
+    added->next = std::move(kept_);
+    kept_.reset(added);
+    return added->value;
+  }
+
   template <auto M>
-  void add(std::shared_ptr<void> kept, start_function start, const method_options& options) {
+  void add(start_function start, void* handler, const method_options& options) {
     method_entry entry;
     entry.path = method<M>::path().c_str();
     entry.kind = method<M>::kind;
     entry.limits = {options.queue, options.max_receive_size};
     entry.start = start;
-    entry.handler = kept.get();
+    entry.handler = handler;
+    add(entry);
+  }
+  void add(const method_entry& entry) {
     for (const method_entry& other : entries_) {
       if (std::string_view{other.path} == entry.path) {
         throw std::logic_error{"rill: " + std::string{entry.path} + " has a handler already"};
       }
     }
-    kept_.push_back(std::move(kept));
     entries_.push_back(entry);
   }
   template <auto M, class F>
@@ -102,14 +127,14 @@ class method_table {
                   "rill: a handler with a home of its own needs #include <rill/server/homed.hpp>");
     using function = std::remove_reference_t<decltype(handler.rill_handler())>;
     if constexpr (detail::complete<detail::homed_box<F>> && detail::check_handler<M, function>()) {
-      add<M>(std::make_shared<detail::homed_box<F>>(std::move(handler), hook_),
-             &detail::start_homed_call<M, F>, options);
+      const auto& box = keep(std::make_shared<detail::homed_box<F>>(std::move(handler), hook_));
+      add<M>(&detail::start_homed_call<M, F>, box.get(), options);
     }
   }
 
   std::shared_ptr<error_hook> hook_ = std::make_shared<error_hook>();
   std::vector<method_entry> entries_;
-  std::vector<std::shared_ptr<void>> kept_;
+  std::unique_ptr<kept> kept_;
 };
 
 }  // namespace rill

@@ -8,6 +8,7 @@
 #include "rill/coro/scheduler.hpp"
 #include "rill/engine/cq/core.hpp"
 #include "rill/engine/cq/loop_pulse.hpp"
+#include "rill/engine/cq/thread.hpp"
 
 #include <grpcpp/alarm.h>
 #include <grpcpp/completion_queue.h>
@@ -42,7 +43,7 @@ class event_loop final : public scheduler {
 
   /// Begins to poll, on a thread of its own.
   void start() {
-    thread_ = std::thread{[this] { run(); }};
+    thread_ = start_thread([](void* self) { static_cast<event_loop*>(self)->run(); }, this);
   }
   /// Waits until the calls on this loop have ended, frees the tasks that are left and ends the thread.
   void stop() noexcept {

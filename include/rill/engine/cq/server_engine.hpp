@@ -5,6 +5,7 @@
 #include "rill/engine/cq/event_loop.hpp"
 #include "rill/engine/cq/server_call.hpp"
 #include "rill/engine/cq/stall_watch.hpp"
+#include "rill/engine/cq/thread.hpp"
 #include "rill/rpc/engine.hpp"
 
 #include <grpcpp/security/server_credentials.h>
@@ -16,6 +17,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -89,20 +91,15 @@ class server_engine final : public rill::server_engine {
       throw std::runtime_error{"rill: gRPC could not build the server; see its log"};
     }
     accepting_ = loops_.size();
-    for (auto& one : loops_) one->post_requests();
-    for (auto& one : loops_) one->loop().start();
+    for (loop_calls& one : loops_) one.post_requests();
+    for (loop_calls& one : loops_) one.loop().start();
     watch_for_stalls();
   }
   void drain() noexcept override {
     if (server_ == nullptr || stopping_.exchange(true)) return;
     draining_.cancel(cancel_reason::shutdown);
     // The deadline is only a last resort: stop() ends it as soon as every call has ended.
-    refuser_ = std::thread{[this] {
-      server_->Shutdown(gpr_inf_future(GPR_CLOCK_MONOTONIC));
-      const std::lock_guard held{idle_mutex_};
-      disconnected_ = true;
-      idle_.notify_all();
-    }};
+    refuser_ = start_thread([](void* self) { static_cast<server_engine*>(self)->refuse(); }, this);
   }
   /// On one of the server's own loops it only begins to stop: a loop cannot wait for itself.
   void stop(std::chrono::nanoseconds grace) noexcept override {
@@ -114,14 +111,14 @@ class server_engine final : public rill::server_engine {
     if (wait_for_calls(grace)) {
       if (grace.count() > 0) wait_for_disconnection();
     } else {
-      for (auto& one : loops_) one->trip_calls();
+      for (loop_calls& one : loops_) one.trip_calls();
       wait_for_calls(unwinding_time);
       grpc_server_cancel_all_calls(server_->c_server());
       wait_for_calls();
     }
     grpc_server_cancel_all_calls(server_->c_server());
     refuser_.join();
-    for (auto& one : loops_) one->loop().stop();
+    for (loop_calls& one : loops_) one.loop().stop();
     stalls_.stop();
   }
 
@@ -130,6 +127,9 @@ class server_engine final : public rill::server_engine {
   static constexpr std::chrono::nanoseconds unwinding_time = std::chrono::milliseconds{500};
   /// How long clients may take to close their connections once their last calls were answered.
   static constexpr std::chrono::nanoseconds farewell_time = std::chrono::milliseconds{500};
+
+  /// Beyond this there is no limit, and moments could overflow.
+  static constexpr std::chrono::nanoseconds a_year = std::chrono::hours{24 * 365};
 
   struct listener {
     std::string address;
@@ -268,19 +268,19 @@ class server_engine final : public rill::server_engine {
     const int loops =
         options_.loops != 0 ? options_.loops : static_cast<int>(std::thread::hardware_concurrency());
     for (int i = 0; i < (loops > 0 ? loops : 1); ++i) {
-      loops_.push_back(std::make_unique<loop_calls>(*this, builder.AddCompletionQueue()));
+      loops_.emplace_back(*this, builder.AddCompletionQueue());
     }
     for (const builder_hook& hook : hooks_) hook(builder);
   }
   void watch_for_stalls() {
     if (options_.stall_threshold.count() <= 0 || !stall_hook_) return;
-    for (auto& one : loops_) stalls_.add(one->loop().pulse());
+    for (loop_calls& one : loops_) stalls_.add(one.loop().pulse());
     stalls_.start(options_.stall_threshold, stall_hook_);
   }
   /// After a server that could not be built.
   void give_up() noexcept {
     if (server_ != nullptr) server_->Shutdown(gpr_now(GPR_CLOCK_MONOTONIC));
-    for (auto& one : loops_) one->loop().stop();
+    for (loop_calls& one : loops_) one.loop().stop();
     loops_.clear();
     server_.reset();
     stopped_ = true;
@@ -288,8 +288,8 @@ class server_engine final : public rill::server_engine {
 
   [[nodiscard]] bool runs_here() noexcept {
     event_loop* const here = event_loop::current();
-    for (auto& one : loops_) {
-      if (&one->loop() == here) return true;
+    for (loop_calls& one : loops_) {
+      if (&one.loop() == here) return true;
     }
     return false;
   }
@@ -307,16 +307,24 @@ class server_engine final : public rill::server_engine {
   }
   [[nodiscard]] bool no_calls() const noexcept { return accepting_ == 0 && calls_.load() == 0; }
   bool wait_for_calls(std::chrono::nanoseconds most) noexcept {
-    if (most > std::chrono::hours{24 * 365}) {
+    if (most > a_year) {
       wait_for_calls();
       return true;
     }
-    std::unique_lock held{idle_mutex_};
-    return idle_.wait_for(held, most, [this] { return no_calls(); });
+    return wait_for(&server_engine::no_calls, most);
   }
   void wait_for_calls() noexcept {
     std::unique_lock held{idle_mutex_};
-    idle_.wait(held, [this] { return no_calls(); });
+    while (!no_calls()) idle_.wait(held);
+  }
+  /// Whether `holds` came true before `most` had passed.
+  bool wait_for(bool (server_engine::*holds)() const noexcept, std::chrono::nanoseconds most) noexcept {
+    const auto until = std::chrono::steady_clock::now() + most;
+    std::unique_lock held{idle_mutex_};
+    while (!(this->*holds)()) {
+      if (idle_.wait_until(held, until) == std::cv_status::timeout) return (this->*holds)();
+    }
+    return true;
   }
 
   /// Gives clients a moment to go, once no call is left.
@@ -325,9 +333,15 @@ class server_engine final : public rill::server_engine {
   /// A client that gRPC has told to go away makes no more calls and says so; after that gRPC ends the connection in order.
   /// An idle client may be slow to say it, and has nothing to lose.
   void wait_for_disconnection() noexcept {
-    if (!ended_late_.load()) return;
-    std::unique_lock held{idle_mutex_};
-    idle_.wait_for(held, farewell_time, [this] { return disconnected_; });
+    if (ended_late_.load()) wait_for(&server_engine::disconnected, farewell_time);
+  }
+  [[nodiscard]] bool disconnected() const noexcept { return disconnected_; }
+  /// On a thread of its own: refuses new calls, and returns when no connection is left.
+  void refuse() {
+    server_->Shutdown(gpr_inf_future(GPR_CLOCK_MONOTONIC));
+    const std::lock_guard held{idle_mutex_};
+    disconnected_ = true;
+    idle_.notify_all();
   }
 
   server_options options_;
@@ -344,7 +358,7 @@ class server_engine final : public rill::server_engine {
   std::condition_variable idle_;
   bool disconnected_ = false;  // no connection is left
   std::size_t accepting_ = 0;  // loops with posted requests
-  std::vector<std::unique_ptr<loop_calls>> loops_;
+  std::list<loop_calls> loops_;
   std::unique_ptr<grpc::Server> server_;  // goes before its queues
   std::thread refuser_;
   stall_hook stall_hook_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "rill/engine/cq/loop_pulse.hpp"
+#include "rill/engine/cq/thread.hpp"
 
 #include <chrono>
 #include <condition_variable>
@@ -45,7 +46,7 @@ class stall_watch {
   void start(std::chrono::nanoseconds threshold, stall_hook hook) {
     threshold_ = threshold;
     hook_ = std::move(hook);
-    thread_ = std::thread{[this] { run(); }};
+    thread_ = start_thread([](void* self) { static_cast<stall_watch*>(self)->run(); }, this);
   }
   /// Returns when the hook will not be called any more. *Concurrency*: one thread.
   void stop() noexcept {
@@ -71,7 +72,8 @@ class stall_watch {
 
   void run() {
     std::unique_lock held{mutex_};
-    while (!stopped_.wait_for(held, threshold_ / 4, [this] { return stopping_; })) {
+    while (!stopping_) {
+      stopped_.wait_for(held, threshold_ / 4);
       const clock::time_point now = clock::now();
       for (watched& one : loops_) look_at(one, now);
     }
