@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -48,6 +49,7 @@ std::size_t entries_of(const char* folder) {
 
 footprint look() {
   footprint seen;
+  ::malloc_trim(0);  // what is free does not count
   unsigned long total = 0;
   unsigned long resident = 0;
   if (std::FILE* file = std::fopen("/proc/self/statm", "r")) {
@@ -60,10 +62,10 @@ footprint look() {
   return seen;
 }
 
-/// The most of each.
-footprint most(const footprint& a, const footprint& b) {
-  return {std::max(a.resident_mib, b.resident_mib), std::max(a.threads, b.threads),
-          std::max(a.descriptors, b.descriptors)};
+/// What the process holds over some time: memory at its lowest, since a leak shows there first, and the most of the rest.
+footprint merge(const footprint& a, const footprint& b) {
+  return {a.threads == 0 ? b.resident_mib : std::min(a.resident_mib, b.resident_mib),
+          std::max(a.threads, b.threads), std::max(a.descriptors, b.descriptors)};
 }
 
 // What happens.
@@ -315,29 +317,29 @@ bool holds(bool condition, const char* what) {
   return condition;
 }
 
-/// The footprint's peaks in the second and in the last quarter of the time, when everything has warmed up.
-struct peaks {
+/// The second and the last quarter of the time, when everything has warmed up.
+struct quarters {
   footprint early;
   footprint late;
 };
 
-peaks watch(std::chrono::seconds length, const outcomes& seen) {
-  peaks found;
+quarters watch(std::chrono::seconds length, const outcomes& seen) {
+  quarters found;
   const auto begin = steady::now();
   auto next_line = begin + 10s;
   for (;;) {
     const auto now = steady::now();
     if (now >= begin + length) return found;
     const footprint current = look();
-    if (now >= begin + length / 4 && now < begin + length / 2) found.early = most(found.early, current);
-    if (now >= begin + 3 * length / 4) found.late = most(found.late, current);
+    if (now >= begin + length / 4 && now < begin + length / 2) found.early = merge(found.early, current);
+    if (now >= begin + 3 * length / 4) found.late = merge(found.late, current);
     if (now >= next_line) {
       next_line += 10s;
       std::printf("%5.0f s  %9lld calls ", std::chrono::duration<double>(now - begin).count(),
                   static_cast<long long>(seen.good + seen.failed));
       print("", current);
     }
-    std::this_thread::sleep_for(100ms);
+    std::this_thread::sleep_for(250ms);
   }
 }
 
@@ -349,9 +351,10 @@ int main(int count, char** arguments) {
     std::fputs("soak: at least 8 seconds\n", stderr);
     return 2;
   }
+  ::mallopt(M_ARENA_MAX, 2);  // an arena for each of gRPC's threads would keep what is free in pieces
   outcomes seen;
   std::atomic<int> stops{0};
-  peaks found;
+  quarters found;
   {
     rill::server server{{.loops = 2, .max_receive_size = 1024 * 1024, .stream_window = 64 * 1024}};
     set_up(server, seen);
