@@ -131,6 +131,7 @@ void serve(const bench::server_flags& flags) {
   rill::server_options options;
   options.loops = flags.threads;
   options.stream_window = static_cast<std::size_t>(flags.window);
+  if (flags.cork) options.corking = std::chrono::microseconds(100);
   if (flags.posted > 0) options.requests_per_method = flags.posted;
   rill::server server{options};
   server.listen("127.0.0.1:" + std::to_string(flags.port));

@@ -24,6 +24,7 @@ struct server_flags {
   std::size_t capacity = 64;  // --capacity: events a subscriber's queue holds
   int window = 0;             // --window: bytes a stream may have in flight; 0 leaves gRPC's default
   int posted = 0;           // --posted: requests of each method posted on each queue; 0: the server's choice
+  bool cork = true;         // --cork off: rill without corking
   unsigned lifetime = 900;  // --lifetime: seconds after which the server ends by itself
 };
 
@@ -47,6 +48,8 @@ inline server_flags parse_server_flags(int argc, char** argv) {
       flags.window = std::stoi(value);
     else if (name == "--posted")
       flags.posted = std::stoi(value);
+    else if (name == "--cork" && (value == "on" || value == "off"))
+      flags.cork = value == "on";
     else if (name == "--lifetime")
       flags.lifetime = static_cast<unsigned>(std::stoul(value));
     else

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <utility>
 
 namespace rill::detail {
 
@@ -77,10 +78,12 @@ template <class T>
 class intrusive_queue {
  public:
   [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
   void push(T& item) noexcept {
     item.next = nullptr;
     (tail_ != nullptr ? tail_->next : head_) = &item;
     tail_ = &item;
+    ++size_;
   }
   T* pop() noexcept {
     T* first = head_;
@@ -88,6 +91,7 @@ class intrusive_queue {
       head_ = first->next;
       if (head_ == nullptr) tail_ = nullptr;
       first->next = nullptr;
+      --size_;
     }
     return first;
   }
@@ -96,12 +100,14 @@ class intrusive_queue {
     if (other.head_ == nullptr) return;
     (tail_ != nullptr ? tail_->next : head_) = other.head_;
     tail_ = other.tail_;
+    size_ += std::exchange(other.size_, 0);
     other.head_ = other.tail_ = nullptr;
   }
 
  private:
   T* head_ = nullptr;
   T* tail_ = nullptr;
+  std::size_t size_ = 0;
 };
 
 }  // namespace rill::detail

@@ -7,6 +7,7 @@
 #include "rill/coro/detail/timer_heap.hpp"
 #include "rill/coro/scheduler.hpp"
 #include "rill/engine/cq/core.hpp"
+#include "rill/engine/cq/cork.hpp"
 #include "rill/engine/cq/loop_pulse.hpp"
 #include "rill/engine/cq/thread.hpp"
 
@@ -85,6 +86,18 @@ class event_loop final : public scheduler {
   /// For a watcher, and for whoever starts a task here without posting it.
   [[nodiscard]] loop_pulse& pulse() noexcept { return pulse_; }
 
+  /// Lets the loop cork while it is saturated, for up to `longest` nanoseconds. Before `start`.
+  void use_corking(std::int64_t longest) noexcept {
+    corking_ = true;
+    corks_.set_longest(longest);
+  }
+  /// Whether whoever is about to send should cork its socket first.
+  [[nodiscard]] bool is_corking() const noexcept { return corks_.is_open(); }
+  void cork(int socket) noexcept { corks_.cork(socket, now()); }
+
+  /// Something was started that may complete without a look at the network, and lead to more of it.
+  void count_unlooked() noexcept { ++unlooked_; }
+
   void defer(deferred& later) noexcept {
     if (!later.linked()) deferred_.push_back(later);
   }
@@ -103,6 +116,7 @@ class event_loop final : public scheduler {
     bool shut = false;
     for (;;) {
       run_ready();
+      corks_.close();
       if (!shut && closing_ && holds_.load(std::memory_order_relaxed) == 0 && seal()) {
         queue_->Shutdown();
         shut = true;
@@ -113,10 +127,7 @@ class event_loop final : public scheduler {
       pulse_.rest();
       const auto got = queue_->AsyncNext(&tag, &ok, wait);
       if (got == grpc::CompletionQueue::SHUTDOWN) break;
-      if (got == grpc::CompletionQueue::GOT_EVENT) {
-        handle(tag, ok);
-        if (++handled_ % network_turn == 0) look_at_network();
-      }
+      if (got == grpc::CompletionQueue::GOT_EVENT) handle_events(tag, ok);
       fire_timers();
     }
     current_ = nullptr;
@@ -127,21 +138,51 @@ class event_loop final : public scheduler {
     event::from_tag(tag).complete(ok);
     run_deferred();
   }
-  /// gRPC looks at its sockets only when the queue is empty, and a stream whose writes complete at once keeps it full.
-  /// So from time to time events are taken, but not handled, until there is none. The first time that the queue says so
-  /// it may only have taken back a wake-up, without a look at the sockets; the second time it has looked.
-  void look_at_network() noexcept {
+  /// Handles an event that was taken, and others that are ready.
+  ///
+  /// gRPC looks at its sockets only when the queue is empty, and what completes at once keeps it full: a stream's writes,
+  /// and what other threads post. So after some of those events are taken, but not handled, until there is none. The
+  /// first time that the queue says so it may only have taken back a wake-up, without a look at the sockets; the second
+  /// time it has looked. Not more often: what is read early has left the processor's cache when its turn comes.
+  ///
+  /// A loop that may cork takes a batch now and then; while batches are full it is saturated, and takes them each time.
+  void handle_events(void* tag, bool ok) noexcept {
+    const bool look = unlooked_ >= network_turn;
+    const bool drain = corking_ && (saturated_ || ++handled_ % drain_turn == 0);
+    if (!look && !drain) return handle(tag, ok);
     taken_.clear();
-    for (int empty = 0; empty < 2 && taken_.size() < most_taken;) {
+    taken_.push_back({tag, ok});
+    if (look) {
+      unlooked_ = 0;
+      take_events(most_taken, 2);
+    } else {
+      take_events(full_batch, 1);
+    }
+    saturated_ = corking_ && taken_.size() >= full_batch;
+    for (std::size_t i = 0; i < taken_.size(); ++i) {
+      if (i % full_batch == 0) {
+        corks_.close();
+        if (corking_ && taken_.size() - i >= full_batch) corks_.open();
+      }
+      release_late();
+      handle(taken_[i].first, taken_[i].second);
+    }
+  }
+  /// Takes events until there are `most`, or until the queue has said `empty` times that there is none.
+  void take_events(std::size_t most, int empty) noexcept {
+    while (empty != 0 && taken_.size() < most) {
       void* tag = nullptr;
       bool ok = false;
       if (queue_->AsyncNext(&tag, &ok, gpr_time_0(GPR_CLOCK_MONOTONIC)) == grpc::CompletionQueue::GOT_EVENT) {
         taken_.push_back({tag, ok});
       } else {
-        ++empty;
+        --empty;
       }
     }
-    for (const auto& [tag, ok] : taken_) handle(tag, ok);
+  }
+  /// What is about to run may take long, and what is corked must not wait for it.
+  void release_late() noexcept {
+    if (corks_.any()) corks_.release_if_late(now());
   }
 
   void run_ready() noexcept {
@@ -149,6 +190,8 @@ class event_loop final : public scheduler {
       rill::detail::work_item* item = ready_.pop();
       if (item == nullptr) break;
       pulse_.begin(item->task);
+      if (corking_ && ready_.size() >= full_batch - 1) corks_.open();
+      release_late();
       item->invoke(*item, true);
       run_deferred();
     }
@@ -212,7 +255,9 @@ class event_loop final : public scheduler {
   static inline constinit thread_local event_loop* current_ = nullptr;
 
   static constexpr unsigned network_turn = 64;
+  static constexpr unsigned drain_turn = 64;
   static constexpr std::size_t most_taken = 4096;
+  static constexpr std::size_t full_batch = 32;
 
   std::unique_ptr<grpc::CompletionQueue> queue_;
   std::thread thread_;
@@ -221,8 +266,12 @@ class event_loop final : public scheduler {
   rill::detail::timer_heap timers_;
   std::atomic<std::size_t> holds_{0};
   std::vector<std::pair<void*, bool>> taken_;
+  corked_sockets corks_;
   unsigned handled_ = 0;
   loop_pulse pulse_;
+  unsigned unlooked_ = 0;  // what may have completed at once since the last look at the network
+  bool corking_ = false;
+  bool saturated_ = false;  // the last batch was full
   bool polled_ = false;     // the loop has begun to run, or will never
   bool stop_seen_ = false;  // the stop request has come through the inbox
   bool closing_ = false;
@@ -246,6 +295,7 @@ class event_loop final : public scheduler {
   stop_item stop_request_{*this};
   event wake_event_{[](void* self, bool) noexcept {
                       auto& loop = *static_cast<event_loop*>(self);
+                      loop.count_unlooked();
                       loop.take_inbox();
                       if (loop.closing_) loop.drop_posted();
                     },

@@ -29,6 +29,8 @@ class call_acceptor {
   virtual queue_limits default_limits() const noexcept = 0;
   virtual cancellation_token draining() noexcept = 0;
   virtual bool stopping() const noexcept = 0;
+  /// The socket that `call` came by, or `no_socket`.
+  virtual int socket_of(grpc_call* call) noexcept = 0;
   /// Whether the server has more calls than it may have, with the one that has just begun.
   virtual bool overloaded() const noexcept = 0;
   /// A posted request came back, with a call that has begun or without one.
@@ -174,6 +176,13 @@ class server_call_object final : public stream<server_call, server_call_object>,
     data.trailing_metadata_count = trailing_out_.size();
     data.trailing_metadata = trailing_out_.data();
   }
+  void cork() noexcept {
+    if (!socket_known_) {
+      socket_known_ = true;
+      socket_ = acceptor_.socket_of(call_);
+    }
+    if (socket_ != no_socket) loop_->cork(socket_);
+  }
   void gone() {
     if (started_) acceptor_.call_ended(*this);
     delete this;
@@ -277,6 +286,8 @@ class server_call_object final : public stream<server_call, server_call_object>,
   bool finishing_ = false;
   bool status_sent_ = false;
   bool metadata_read_ = false;
+  bool socket_known_ = false;
+  int socket_ = no_socket;
   event accepted_event_{&on_accepted, this};
   event done_event_{&on_done, this};
 };

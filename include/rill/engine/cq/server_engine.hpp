@@ -34,7 +34,8 @@ struct server_options {
   int loops = 0;  ///< Threads that serve calls; 0: one for each core.
   /// Calls of one method that one loop can accept at once; more wait in gRPC for a moment. Each costs memory and, in
   /// gRPC libraries with assertions such as Debian's, some time for each event.
-  int requests_per_method = 8;
+  /// A unary call makes three events, and `corking` begins where 32 are ready: with fewer than 11 it hardly does.
+  int requests_per_method = 16;
   queue_limits queue{};                  ///< Bounds of a stream's write queue, unless its method has its own.
   std::size_t max_concurrent_calls = 0;  ///< Further calls get RESOURCE_EXHAUSTED at once; 0: unlimited.
   std::size_t max_receive_size = 0;      ///< Bytes of one received message; 0: gRPC's 4 MiB.
@@ -44,6 +45,10 @@ struct server_options {
   rill::compression compression = rill::compression::unset;  ///< Of responses.
   /// What blocks a loop for so long is reported; 0: nothing is. See `server::on_error`.
   std::chrono::nanoseconds stall_threshold = default_stall_threshold;
+  /// How long what a saturated loop sends on a connection may wait for what follows there, so that both leave in one
+  /// segment; a handler that blocks its loop can make it longer. 0: not at all; 100 us is a good value. Works with TCP, on
+  /// Linux, with versions of gRPC that were tested for it; elsewhere nothing waits.
+  std::chrono::nanoseconds corking{0};
 };
 
 class server_engine final : public rill::server_engine {
@@ -202,6 +207,7 @@ class server_engine final : public rill::server_engine {
       const std::size_t most = engine_.options_.max_concurrent_calls;
       return most != 0 && engine_.calls_.load(std::memory_order_relaxed) > most;
     }
+    int socket_of(grpc_call* call) noexcept override { return engine_.sockets_->find(call); }
     bool stopping() const noexcept override { return engine_.stopping_.load(std::memory_order_relaxed); }
     void request_ended() noexcept override {
       if (--requests_ == 0) engine_.accepts_no_more();
@@ -269,6 +275,11 @@ class server_engine final : public rill::server_engine {
         options_.loops != 0 ? options_.loops : static_cast<int>(std::thread::hardware_concurrency());
     for (int i = 0; i < (loops > 0 ? loops : 1); ++i) {
       loops_.emplace_back(*this, builder.AddCompletionQueue());
+    }
+    if (can_cork && options_.corking > std::chrono::nanoseconds{0}) {
+      sockets_ = peer_sockets::make();
+      builder.SetOption(sockets_->option());
+      for (auto& one : loops_) one.loop().use_corking(options_.corking.count());
     }
     for (const builder_hook& hook : hooks_) hook(builder);
   }
@@ -356,6 +367,7 @@ class server_engine final : public rill::server_engine {
   std::atomic<bool> ended_late_{false};  // a call ended while the server stopped
   std::mutex idle_mutex_;
   std::condition_variable idle_;
+  peer_sockets::pointer sockets_;
   bool disconnected_ = false;  // no connection is left
   std::size_t accepting_ = 0;  // loops with posted requests
   std::list<loop_calls> loops_;

@@ -244,8 +244,15 @@ class stream : public Interface {
       message_in_flight_ = true;
       ops.add(GRPC_OP_SEND_MESSAGE, flags).data.send_message.send_message = &send_buffer_;
     }
-    if (outbox_.empty() && side().wants_tail()) side().add_tail(ops);
+    if (outbox_.empty() && side().wants_tail()) {
+      side().add_tail(ops);
+    } else if (message_in_flight_) {
+      loop_->count_unlooked();
+    }
     if (ops.empty()) return;
+    if constexpr (Side::is_server) {
+      if (loop_->is_corking()) side().cork();
+    }
     sending_ = true;
     hold();
     if (!ops.start(call_, send_event_)) {
