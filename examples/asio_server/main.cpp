@@ -26,7 +26,8 @@ rill::task<> stop_on_signal(asio::io_context& io, rill::server& server, asio::ip
   asio::signal_set signals{io, SIGINT, SIGTERM};
   co_await signals.async_wait(rill::use_task);
   acceptor.close();
-  co_await rill::run_blocking([&] { server.shutdown(std::chrono::seconds{5}); });
+  auto stop = [&server] { server.shutdown(std::chrono::seconds{5}); };
+  co_await rill::run_blocking(stop);
   io.stop();  // connections of the line protocol end here
 }
 

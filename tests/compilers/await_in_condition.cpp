@@ -35,6 +35,11 @@ task<int> with_any_local(int value) {
   co_return 2;
 }
 
+task<int> with_a_local_in_the_condition(int value) {
+  while (const int known = co_await positive(value)) co_return known;
+  co_return 2;
+}
+
 bool body_is_skipped(task<int> (*program)(int)) {
   task<int> yes = program(1);
   task<int> no = program(-1);
@@ -54,5 +59,7 @@ int main() {
   wrong += mini::verdict("body is skipped when awaited into a local", body_is_skipped(with_a_local), false);
   wrong +=
       mini::verdict("body is skipped when any local is declared", body_is_skipped(with_any_local), false);
+  wrong += mini::verdict("body is skipped when the condition declares a local",
+                         body_is_skipped(with_a_local_in_the_condition), false);
   return wrong;
 }

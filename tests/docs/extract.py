@@ -22,7 +22,7 @@ def sources(document):
     for number, match in enumerate(BLOCK.finditer(text), 1):
         origin = f"// {document.name}:{text.count(chr(10), 0, match.start('code')) + 1}\n"
         code = match["code"]
-        if code.startswith("#include"):
+        if code.startswith(("#include", "#define")):
             yield str(number), origin + code
         elif match["body"]:
             fragments.append(f"{origin}rill::task<> body_{number}() {{\n{code}co_return;\n}}\n")

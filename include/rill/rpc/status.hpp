@@ -69,6 +69,8 @@ class [[nodiscard]] result {
   [[nodiscard]] bool ok() const noexcept { return value_.has_value(); }
   explicit operator bool() const noexcept { return ok(); }
   [[nodiscard]] const rill::status& status() const noexcept { return status_; }
+  [[nodiscard]] status_code code() const noexcept { return status_.error_code(); }
+  [[nodiscard]] std::string message() const { return status_.error_message(); }
   /// *Throws*: `status_error` if there is no value.
   [[nodiscard]] T& value() & {
     check();
@@ -109,6 +111,8 @@ class [[nodiscard]] result<void> {
   [[nodiscard]] bool ok() const noexcept { return status_.ok(); }
   explicit operator bool() const noexcept { return ok(); }
   [[nodiscard]] const rill::status& status() const noexcept { return status_; }
+  [[nodiscard]] status_code code() const noexcept { return status_.error_code(); }
+  [[nodiscard]] std::string message() const { return status_.error_message(); }
   /// *Throws*: `status_error` if the status is not OK.
   void value() const {
     if (!status_.ok()) throw status_error{status_};
