@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from harness import build as building  # noqa: E402
 from harness import report  # noqa: E402
-from harness.cases import CASES, CLIENTS, PEERS, QUICK, Case  # noqa: E402
+from harness.cases import CASES, CLIENTS, PEERS, QUICK, REQUIREMENTS, Case  # noqa: E402
 from harness.measure import BenchError, Machine, run_once  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +30,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="measured seconds a run (3; with --quick 1)")
     parser.add_argument("--warmup", type=float, default=1.0, help="seconds before them (1)")
     parser.add_argument("--quick", action="store_true", help="a few cases, briefly: shows that everything works")
+    parser.add_argument("--required", action="store_true",
+                        help="only the cases that tell whether rill is as fast as it must be")
     parser.add_argument("--keep", action="store_true",
                         help="keep the stored results of the cases that are not measured now")
     parser.add_argument("--output", type=Path,
@@ -45,6 +47,8 @@ def parse() -> argparse.Namespace:
 def chosen_cases(options: argparse.Namespace) -> tuple[list[Case], bool]:
     """The cases to run, and whether the micro-benchmarks are among them."""
     names = list(QUICK) if options.quick else [*CASES, "micro"]
+    if options.required:
+        names = [name for name in CASES if name in {wanted.case for wanted in REQUIREMENTS}]
     if options.case:
         names = []
         for wanted in options.case:
@@ -161,7 +165,7 @@ def main() -> int:
     if judged:
         print("\nWhat rill is held to")
         print(report.plain_table(report.JUDGE_HEADS, judged))
-    partial = (options.quick or options.case or options.peers) and not options.keep
+    partial = (options.quick or options.required or options.case or options.peers) and not options.keep
     folder = options.output or (BUILD if partial else ROOT / "docs")
     report.write(session.results, session.micro, building.versions(ROOT), machine_line(), options.seconds, folder)
     print(f"\nbench: wrote {folder}/benchmarks.md and benchmarks.svg")

