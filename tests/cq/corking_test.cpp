@@ -2,6 +2,8 @@
 #include "certificate.hpp"
 #include "support.hpp"
 
+#include <rill/engine/cq/corking.hpp>
+
 #include <doctest/doctest.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
@@ -74,7 +76,8 @@ constexpr int listeners = 48;  // more than a batch
 class waking_server {
  public:
   /// Unless told otherwise, what is corked stays so for the whole turn, on a slow machine too.
-  explicit waking_server(rill::server_options options = {.loops = 1, .corking = 1h}) : server_{options} {
+  explicit waking_server(rill::server_options options = {.loops = 1, .corking = rill::cq::cork_for(1h)})
+      : server_{options} {
     server_.handle<&echo::Chat>([this](rill::reader<Note>& in, rill::writer<Note>& out) -> rill::task<> {
       Note note;
       while (co_await in.read(note)) {
@@ -152,7 +155,8 @@ class flood {
  public:
   /// What each call of the flood does on the server.
   explicit flood(std::function<rill::task<>()> each, std::chrono::nanoseconds corking = 1h)
-      : each_{std::move(each)}, server_{{.loops = 1, .requests_per_method = 64, .corking = corking}} {
+      : each_{std::move(each)},
+        server_{{.loops = 1, .requests_per_method = 64, .corking = rill::cq::cork_for(corking)}} {
     server_.listen("127.0.0.1:0");
     server_.handle<&echo::Say>([this](Note note) -> rill::task<Note> {
       if (note.number() == blocks) {
@@ -299,8 +303,10 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
     grpc::SslServerCredentialsOptions options;
     options.pem_key_cert_pairs.push_back({cq_test::private_key, cq_test::certificate});
     waking.start("127.0.0.1:0", grpc::SslServerCredentials(options));
-    rill::client client{"localhost:" + std::to_string(waking.server().port()),
-                        grpc::SslCredentials({cq_test::certificate, {}, {}})};
+    grpc::ChannelArguments arguments;
+    arguments.SetSslTargetNameOverride("localhost");
+    rill::client client{
+        target_of(waking.server()), grpc::SslCredentials({cq_test::certificate, {}, {}}), {}, arguments};
     CHECK(waking.wake(client) > 0);
     wait_until_uncorked(waking.server().port());
   }
@@ -358,7 +364,7 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
   }
 
   TEST_CASE("corking: a lone message is never corked") {
-    rill::server server{{.loops = 1, .corking = 1h}};
+    rill::server server{{.loops = 1, .corking = rill::cq::cork_for(1h)}};
     server.listen("127.0.0.1:0");
     int corked = 0;
     server.handle<&echo::Chat>([&](rill::reader<Note>& in, rill::writer<Note>& out) -> rill::task<> {
@@ -385,7 +391,7 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
   }
 
   TEST_CASE("corking: off means off") {
-    waking_server waking{{.loops = 1, .corking = 0ns}};
+    waking_server waking{{.loops = 1, .corking = rill::cq::cork_for(0ns)}};
     waking.start();
     rill::client client{target_of(waking.server())};
     for (int i = 0; i < 5; ++i) CHECK(waking.wake(client) == 0);
@@ -414,7 +420,7 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
   }
 
   TEST_CASE("corking: a client that cancels its streams as they are woken takes nothing from another's") {
-    rill::server server{{.loops = 1, .corking = 1h}};
+    rill::server server{{.loops = 1, .corking = rill::cq::cork_for(1h)}};
     server.listen("127.0.0.1:0");
     rill::event wake;
     std::atomic<int> waiting{0};

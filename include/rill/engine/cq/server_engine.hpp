@@ -45,10 +45,9 @@ struct server_options {
   rill::compression compression = rill::compression::unset;  ///< Of responses.
   /// What blocks a loop for so long is reported; 0: nothing is. See `server::on_error`.
   std::chrono::nanoseconds stall_threshold = default_stall_threshold;
-  /// How long what a saturated loop sends on a connection may wait for what follows there, so that both leave in one
-  /// segment; a handler that blocks its loop can make it longer. 0: not at all; 100 us is a good value. Works with TCP, on
-  /// Linux, with versions of gRPC that were tested for it; elsewhere nothing waits.
-  std::chrono::nanoseconds corking{0};
+  /// Whether messages of a saturated loop wait for each other, to leave in fewer segments: `cork_for(100us)`, of
+  /// rill/engine/cq/corking.hpp. By default none waits.
+  cq::corking corking{};
 };
 
 class server_engine final : public rill::server_engine {
@@ -276,10 +275,10 @@ class server_engine final : public rill::server_engine {
     for (int i = 0; i < (loops > 0 ? loops : 1); ++i) {
       loops_.emplace_back(*this, builder.AddCompletionQueue());
     }
-    if (can_cork && options_.corking > std::chrono::nanoseconds{0}) {
-      sockets_ = peer_sockets::make();
-      builder.SetOption(sockets_->option());
-      for (auto& one : loops_) one.loop().use_corking(options_.corking.count());
+    if (options_.corking.sockets != nullptr) {
+      sockets_ = options_.corking.sockets();
+      sockets_->add_to(builder);
+      for (loop_calls& one : loops_) one.loop().use_corking(options_.corking.longest);
     }
     for (const builder_hook& hook : hooks_) hook(builder);
   }
@@ -367,7 +366,7 @@ class server_engine final : public rill::server_engine {
   std::atomic<bool> ended_late_{false};  // a call ended while the server stopped
   std::mutex idle_mutex_;
   std::condition_variable idle_;
-  peer_sockets::pointer sockets_;
+  std::shared_ptr<socket_table> sockets_;
   bool disconnected_ = false;  // no connection is left
   std::size_t accepting_ = 0;  // loops with posted requests
   std::list<loop_calls> loops_;
