@@ -122,8 +122,8 @@ TEST_CASE("handlers on an executor: a strand is shared by all calls, and by what
 
 TEST_CASE("handlers on an executor: errors reach the client, and the text of unknown ones the hook") {
   running_context context;
-  rill::server server{rill::server_options{.loops = 1}};
   std::atomic<int> reported{0};
+  rill::server server{rill::server_options{.loops = 1}};
   server.on_error([&](std::string_view path, std::string_view text) {
     if (path == "/rill.test.v1.Echo/Say" && text == "secret") reported.fetch_add(1);
   });

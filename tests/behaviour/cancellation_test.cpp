@@ -36,8 +36,8 @@ struct sleeper {
 };
 
 TEST_CASE("cancellation: a client's cancel reaches whatever its handler waits for") {
-  deployment d;
   sleeper handler;
+  deployment d;
   d.methods.handle<&Echo::Service::Chat>(
       [&](rill::reader<Note>&, rill::writer<Note>&) -> rill::task<> { co_await handler.sleep(); });
   d.run([&](rill::method_caller client) -> rill::task<> {
@@ -67,8 +67,8 @@ TEST_CASE("cancellation: a stream cancelled before its first operation") {
 }
 
 TEST_CASE("cancellation: a unary call whose task is cancelled has ended before the exception comes") {
-  deployment d;
   sleeper handler;
+  deployment d;
   d.methods.handle<&Echo::Service::Say>([&](Note request) -> rill::task<Note> {
     co_await handler.sleep();
     co_return request;
@@ -95,8 +95,8 @@ TEST_CASE("cancellation: a unary call whose task is cancelled has ended before t
 }
 
 TEST_CASE("cancellation: a cancelled task makes no call") {
-  deployment d;
   std::atomic<int> calls{0};
+  deployment d;
   d.methods.handle<&Echo::Service::Say>([&](Note request) -> rill::task<Note> {
     ++calls;
     co_return request;
@@ -118,15 +118,15 @@ TEST_CASE("cancellation: a cancelled task makes no call") {
 }
 
 TEST_CASE("cancellation: a handler's downstream call ends when the handler's client goes away") {
-  deployment back;
   sleeper backend;
+  deployment back;
   back.methods.handle<&Echo::Service::Say>([&](Note request) -> rill::task<Note> {
     co_await backend.sleep();
     co_return request;
   });
   const rill::method_caller downstream = back.client();
-  deployment front{back};
   rill::event unwound;
+  deployment front{back};
   front.methods.handle<&Echo::Service::Expand>([&](Note request, rill::writer<Note>& out) -> rill::task<> {
     try {
       const Note reply = co_await downstream.call<&Echo::Service::Say>(request);
@@ -152,8 +152,8 @@ TEST_CASE("cancellation: a handler's downstream call ends when the handler's cli
 }
 
 TEST_CASE("cancellation: when_any cancels the calls that lost") {
-  deployment d;
   sleeper slow;
+  deployment d;
   d.methods.handle<&Echo::Service::Say>([&](Note request) -> rill::task<Note> {
     if (request.text() == "slow") {
       co_await slow.sleep();
@@ -197,8 +197,8 @@ TEST_CASE("cancellation: a read that lost a select stays with its stream, on the
 }
 
 TEST_CASE("cancellation: a read that lost a select stays with its stream, on the server") {
-  deployment d;
   rill::channel<int> ticks{4};
+  deployment d;
   d.methods.handle<&Echo::Service::Collect>([&](rill::reader<Note>& in) -> rill::task<Summary> {
     Summary summary;
     std::int64_t next = 0;
@@ -231,8 +231,8 @@ TEST_CASE("cancellation: a read that lost a select stays with its stream, on the
 }
 
 TEST_CASE("cancellation: a read that timed out loses nothing") {
-  deployment d;
   rill::event timed_out;
+  deployment d;
   d.methods.handle<&Echo::Service::Expand>([&](const Note&) -> rill::async_generator<Note> {
     co_await timed_out.wait();
     co_yield note("late");
@@ -254,8 +254,8 @@ TEST_CASE("cancellation: a read that timed out loses nothing") {
 }
 
 TEST_CASE("cancellation: a unary call that times out") {
-  deployment d;
   sleeper handler;
+  deployment d;
   d.methods.handle<&Echo::Service::Say>([&](Note request) -> rill::task<Note> {
     co_await handler.sleep();
     co_return request;
@@ -272,8 +272,8 @@ TEST_CASE("cancellation: a unary call that times out") {
 }
 
 TEST_CASE("cancellation: a handler that is cancelled cannot write any more") {
-  deployment d;
   rill::event refused;
+  deployment d;
   d.methods.handle<&Echo::Service::Chat>(
       [&](rill::reader<Note>& in, rill::writer<Note>& out) -> rill::task<> {
         try {

@@ -122,10 +122,10 @@ TEST_CASE("client streaming: a server that refuses ends the writes with its stat
 }
 
 TEST_CASE("client streaming: a broken upload is not taken for its end") {
-  deployment d;
   rill::event began;
   rill::event broken;
   std::atomic<int> completed{0};
+  deployment d;
   d.methods.handle<&Echo::Service::Collect>([&](rill::reader<Note>& in) -> rill::task<Summary> {
     try {
       while (auto one = co_await in.read()) began.set();

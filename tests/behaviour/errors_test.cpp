@@ -77,8 +77,8 @@ rill::task<> expect_good_calls(rill::method_caller client) {
 }
 
 TEST_CASE("errors: what a handler throws is the call's status, and the method keeps serving") {
-  deployment d;
   error_log log;
+  deployment d;
   log.watch(d.methods);
   d.methods.handle<&Echo::Service::Say>(fail);
   d.run([](rill::method_caller client) -> rill::task<> {
@@ -156,9 +156,9 @@ TEST_CASE("errors: a stream's accepted messages arrive before its status_error")
 }
 
 TEST_CASE("errors: a stream whose handler was cancelled drops what is queued") {
-  deployment d{{.queue = {.messages = 8}, .window = 65'536}};
   rill::event thrown;
   std::atomic<int> accepted{0};
+  deployment d{{.queue = {.messages = 8}, .window = 65'536}};
   d.methods.handle<&Echo::Service::Expand>([&](const Note&, rill::writer<Note>& out) -> rill::task<> {
     Note chunk;
     chunk.set_data(std::string(16'384, 'x'));
@@ -188,8 +188,8 @@ TEST_CASE("errors: a stream whose handler was cancelled drops what is queued") {
 }
 
 TEST_CASE("errors: every kind of handler that throws") {
-  deployment d;
   error_log log;
+  deployment d;
   log.watch(d.methods);
   d.methods.handle<&Echo::Service::Expand>([](const Note&) -> rill::async_generator<Note> {
     co_yield Note{};
@@ -246,8 +246,8 @@ Note unparsable_as_strict() {
 }
 
 TEST_CASE("errors: a request that cannot be parsed ends the call with INTERNAL, without its handler") {
-  deployment d;
   std::atomic<int> calls{0};
+  deployment d;
   d.methods.handle<&Odd::Service::Careful>([&](const Strict&) -> rill::task<Note> {
     ++calls;
     co_return note("parsed");

@@ -50,8 +50,8 @@ TEST_CASE("metadata: what a unary call's server sends") {
 }
 
 TEST_CASE("metadata: a stream's headers come before its first message when they are sent early") {
-  deployment d;
   rill::event seen;
+  deployment d;
   d.methods.handle<&Echo::Service::Chat>(
       [&](rill::server_context& context, rill::reader<Note>&, rill::writer<Note>& out) -> rill::task<> {
         context.initial_metadata().add("early", "yes");

@@ -124,8 +124,8 @@ struct endless {
 };
 
 TEST_CASE("server streaming: finish can cancel an endless stream, whose co_yield throws") {
-  deployment d;
   rill::event thrown;
+  deployment d;
   d.methods.handle<&Echo::Service::Expand>(endless{&thrown});
   d.run([&](rill::method_caller client) -> rill::task<> {
     auto notes = client.call<&Echo::Service::Expand>(Note{});
@@ -137,8 +137,8 @@ TEST_CASE("server streaming: finish can cancel an endless stream, whose co_yield
 }
 
 TEST_CASE("server streaming: a stream that is destroyed early cancels its call") {
-  deployment d;
   rill::event thrown;
+  deployment d;
   d.methods.handle<&Echo::Service::Expand>(endless{&thrown});
   d.run([&](rill::method_caller client) -> rill::task<> {
     {
@@ -151,8 +151,8 @@ TEST_CASE("server streaming: a stream that is destroyed early cancels its call")
 }
 
 TEST_CASE("server streaming: a handler that swallows the cancellation and yields on ends all the same") {
-  deployment d;
   rill::event ended;
+  deployment d;
   struct on_exit {
     rill::event& to;
     ~on_exit() { to.set(); }
@@ -177,8 +177,8 @@ TEST_CASE("server streaming: a handler that swallows the cancellation and yields
 }
 
 TEST_CASE("server streaming: a stream that is never used makes no call") {
-  deployment d;
   std::atomic<int> calls{0};
+  deployment d;
   d.methods.handle<&Echo::Service::Expand>([&](const Note&) -> rill::async_generator<Note> {
     ++calls;
     co_return;

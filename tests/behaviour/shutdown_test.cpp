@@ -53,9 +53,9 @@ TEST_CASE("shutdown: a stream that heeds draining ends itself, and nothing is lo
 }
 
 TEST_CASE("shutdown: a unary call under way is answered, new ones are refused") {
-  deployment d;
   rill::event began;
   rill::event go;
+  deployment d;
   d.methods.handle<&Echo::Service::Say>([&](Note request) -> rill::task<Note> {
     if (request.text() == "early") {
       began.set();
@@ -83,9 +83,9 @@ TEST_CASE("shutdown: a unary call under way is answered, new ones are refused") 
 }
 
 TEST_CASE("shutdown: after the grace the tokens trip, with a reason, and stop waits for the handlers") {
-  deployment d;
   rill::event began;
   std::atomic<rill::cancel_reason> reason{rill::cancel_reason::none};
+  deployment d;
   d.methods.handle<&Echo::Service::Chat>([&](rill::reader<Note>& in, rill::writer<Note>&) -> rill::task<> {
     began.set();
     try {

@@ -84,22 +84,22 @@ TEST_CASE("unary: a response that was serialised before") {
 }
 
 TEST_CASE("unary: a member function") {
-  deployment d;
   counter one;
+  deployment d;
   d.methods.handle<&Echo::Service::Say>(one, &counter::next);
   d.run(expect_successor);
 }
 
 TEST_CASE("unary: a const member function with a context") {
-  deployment d;
   const counter answer{42};
+  deployment d;
   d.methods.handle<&Echo::Service::Say>(answer, &counter::fixed);
   d.run(expect_successor);
 }
 
 TEST_CASE("unary: a lambda with captures") {
-  deployment d;
   counter one;
+  deployment d;
   d.methods.handle<&Echo::Service::Say>([&one](Note request) -> rill::task<Note> {
     const Note next = co_await one.next(std::move(request));
     co_return next;

@@ -22,8 +22,8 @@ Note chunk(std::int64_t number) {
 }
 
 TEST_CASE("write queue: a fast writer is never far ahead of a slow reader") {
-  deployment d{narrow};
   std::atomic<std::int64_t> accepted{0};
+  deployment d{narrow};
   d.methods.handle<&Echo::Service::Expand>([&](const Note&, rill::writer<Note>& out) -> rill::task<> {
     for (std::int64_t i = 0; i < 2000; ++i) {
       co_await out.write(chunk(i));
@@ -44,8 +44,8 @@ TEST_CASE("write queue: a fast writer is never far ahead of a slow reader") {
 }
 
 TEST_CASE("write queue: a fast client is never far ahead of a slow server") {
-  deployment d{narrow};
   std::atomic<std::int64_t> accepted{0};
+  deployment d{narrow};
   d.methods.handle<&Echo::Service::Collect>([&](rill::reader<Note>& in) -> rill::task<Summary> {
     Summary summary;
     std::int64_t most = 0;
@@ -202,8 +202,8 @@ TEST_CASE("write queue: a write that lost a select has written nothing, and its 
 }
 
 TEST_CASE("write queue: a write that waits ends when its client goes away") {
-  deployment d{narrow};
   rill::event ended;
+  deployment d{narrow};
   d.methods.handle<&Echo::Service::Expand>([&](const Note&, rill::writer<Note>& out) -> rill::task<> {
     const auto flood = [&]() -> rill::task<> {
       for (std::int64_t i = 0;; ++i) co_await out.write(chunk(i));

@@ -19,11 +19,11 @@ rill::task<rill::status> say_status(rill::client& client) {
 }  // namespace
 
 TEST_CASE("overload: calls beyond max_concurrent_calls are refused at once, and nothing else changes") {
-  rill::server server{{.loops = 2, .max_concurrent_calls = 2}};
-  server.listen("127.0.0.1:0");
   rill::event both_here;
   rill::event go;
   std::atomic<int> here{0};
+  rill::server server{{.loops = 2, .max_concurrent_calls = 2}};
+  server.listen("127.0.0.1:0");
   server.handle<&echo::Say>([&](Note note) -> rill::task<Note> {
     if (++here == 2) both_here.set();
     co_await go.wait();

@@ -37,10 +37,10 @@ rill::task<> one_chat(rill::client& client, rill::event& all_open, int& open, in
 }  // namespace
 
 TEST_CASE("scale: ten thousand unary calls at once, on two loops") {
-  rill::server server{{.loops = 2}};
-  server.listen("127.0.0.1:0");
   rill::event everybody;
   std::atomic<int> arrived{0};
+  rill::server server{{.loops = 2}};
+  server.listen("127.0.0.1:0");
   constexpr int calls = 10'000;
   server.handle<&echo::Say>([&](Note note) -> rill::task<Note> {
     if (++arrived == calls) everybody.set();
