@@ -36,5 +36,7 @@ TEST_CASE("metadata: what cannot be sent is refused, and nothing is changed") {
     CHECK_THROWS_AS(data.add("key", value), rill::metadata_error);
     CHECK_THROWS_AS(data.set("kept", value), rill::metadata_error);
   }
+  // To gRPC the suffix alone is a key like any other.
+  CHECK_THROWS_AS(data.add("-bin", std::string_view("\0", 1)), rill::metadata_error);
   CHECK(data == before);
 }

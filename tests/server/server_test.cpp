@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <barrier>
 #include <chrono>
 #include <stdexcept>
 #include <string>
@@ -42,6 +43,23 @@ TEST_CASE("server: what is said before it starts cannot be said after") {
   CHECK_THROWS_AS(server.configure([](grpc::ServerBuilder&) {}), std::logic_error);
   rill::sync_wait(expect_service(rill::client{"127.0.0.1:" + std::to_string(server.port())}));
   rill::sync_wait(expect_service(rill::client{server.in_process()}));
+}
+
+TEST_CASE("server: shutdown by two threads at once") {
+  for (int round = 0; round < 50; ++round) {
+    rill::server server{{.loops = 1}};
+    server.listen("127.0.0.1:0");
+    server.handle<&Echo::Service::Say>(say);
+    server.start();
+    std::barrier together{2};
+    std::thread other{[&] {
+      together.arrive_and_wait();
+      server.shutdown(10s);
+    }};
+    together.arrive_and_wait();
+    server.shutdown(10s);
+    other.join();
+  }
 }
 
 TEST_CASE("server: run serves until shutdown") {

@@ -97,7 +97,9 @@ class metadata {
   friend bool operator==(const metadata&, const metadata&) = default;
 
   /// Whether `key`, in lower case, has binary values.
-  [[nodiscard]] static bool is_binary(std::string_view key) noexcept { return key.ends_with("-bin"); }
+  [[nodiscard]] static bool is_binary(std::string_view key) noexcept {
+    return key.size() > 4 && key.ends_with("-bin");
+  }
 
  private:
   static void check(const std::string& key, std::string_view value) {

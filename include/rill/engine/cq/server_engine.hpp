@@ -100,10 +100,13 @@ class server_engine final : public rill::server_engine {
     watch_for_stalls();
   }
   void drain() noexcept override {
-    if (server_ == nullptr || stopping_.exchange(true)) return;
+    {
+      // Whoever comes second finds the thread started: it may be about to join it.
+      const std::lock_guard held{idle_mutex_};
+      if (server_ == nullptr || stopping_.exchange(true)) return;
+      refuser_ = start_thread([](void* self) { static_cast<server_engine*>(self)->refuse(); }, this);
+    }
     draining_.cancel(cancel_reason::shutdown);
-    // The deadline is only a last resort: stop() ends it as soon as every call has ended.
-    refuser_ = start_thread([](void* self) { static_cast<server_engine*>(self)->refuse(); }, this);
   }
   /// On one of the server's own loops it only begins to stop: a loop cannot wait for itself.
   void stop(std::chrono::nanoseconds grace) noexcept override {
@@ -346,7 +349,8 @@ class server_engine final : public rill::server_engine {
     if (ended_late_.load()) wait_for(&server_engine::disconnected, farewell_time);
   }
   [[nodiscard]] bool disconnected() const noexcept { return disconnected_; }
-  /// On a thread of its own: refuses new calls, and returns when no connection is left.
+  /// On a thread of its own: refuses new calls, and returns when no connection is left, which stop() sees to once every
+  /// call has ended.
   void refuse() {
     server_->Shutdown(gpr_inf_future(GPR_CLOCK_MONOTONIC));
     const std::lock_guard held{idle_mutex_};
