@@ -106,7 +106,11 @@ std::string find_method_path() {
     }
   }
   const std::size_t dot = name.rfind('.');
-  return "/" + name.substr(0, dot) + "/" + name.substr(dot + 1);
+  std::string path{'/'};
+  path.append(name, 0, dot);
+  path += '/';
+  path.append(name, dot + 1);
+  return path;
 }
 
 }  // namespace detail
