@@ -145,8 +145,8 @@ TEST_CASE("async_run: use_future, deferred, detached, and values that only move"
   running_context context;
   std::future<int> future = rill::async_run(context.io(), answer(), asio::use_future);
   CHECK(future.get() == 42);
-  std::future<int> failed = rill::async_run(context.io(), failing(), asio::use_future);
   rill::channel<bool> ran{1};
+  std::future<int> failed = rill::async_run(context.io(), failing(), asio::use_future);
   const auto mark = [&]() -> task<> { CHECK(co_await ran.send(true)); };
   auto later = rill::async_run(context.io(), mark(), rill::asio_names::deferred);
   CHECK_FALSE(ran.try_receive());
@@ -167,9 +167,9 @@ TEST_CASE("async_run: use_future, deferred, detached, and values that only move"
 }
 
 TEST_CASE("async_run: the handler runs on its associated executor") {
+  std::promise<bool> there;
   running_context work{2};
   running_context mine;
-  std::promise<bool> there;
   rill::async_run(work.io(), answer(), asio::bind_executor(mine.io(), [&](const std::exception_ptr&, int) {
                     there.set_value(mine.runs_here());
                   }));
@@ -317,9 +317,9 @@ TEST_CASE("async_run: a context that is destroyed first frees the task and the h
 }
 
 TEST_CASE("async_run: cancellations that race the end") {
+  std::atomic<int> ended{0};
   running_context context{2};
   const int rounds = stress(300);
-  std::atomic<int> ended{0};
   for (int round = 0; round < rounds; ++round) {
     auto strand = asio::make_strand(context.io());
     auto signal = std::make_shared<asio::cancellation_signal>();

@@ -120,8 +120,8 @@ TEST_CASE("spawn: strands are honoured") {
 }
 
 TEST_CASE("spawn: a task and its children run one at a time on a context with several threads") {
-  running_context context{3};
   int shared = 0;
+  running_context context{3};
   const int rounds = stress(300);
   const auto child = [&]() -> task<> {
     for (int i = 0; i < rounds; ++i) {

@@ -352,9 +352,9 @@ TEST_CASE("use_task: a context that is destroyed under an operation ends the wai
 }
 
 TEST_CASE("use_task: many waits that race their cancellation") {
+  std::atomic<int> ended{0};
   running_context context{2};
   const int rounds = stress(300);
-  std::atomic<int> ended{0};
   for (int i = 0; i < 4; ++i) {
     rill::spawn(context.io(), [&, i]() -> task<> {
       for (int round = 0; round < rounds; ++round) {

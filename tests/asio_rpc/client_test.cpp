@@ -90,8 +90,8 @@ TEST_CASE("client on an executor: every kind of call resumes where it was made")
 
 TEST_CASE("client on an executor: many calls at once on a context with several threads") {
   echo_server at;
-  running_context context{2};
   std::atomic<int> right{0};
+  running_context context{2};
   const int calls = stress(20);
   for (int i = 0; i < calls; ++i) {
     rill::spawn(context.io(), [&, i]() -> task<> {
@@ -172,8 +172,8 @@ TEST_CASE("client on an executor: the context is destroyed in the middle of call
   for (int round = 0; round < stress(8); ++round) {
     echo_server at;
     {
-      running_context context{2};
       rill::client client = at.client();
+      running_context context{2};  // stops before what its tasks use goes
       for (int i = 0; i < 4; ++i) {
         rill::spawn(context.io(), [&]() -> task<> {
           for (;;) co_await chat_with(client, 20);

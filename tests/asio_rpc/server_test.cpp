@@ -31,8 +31,8 @@ void sync(F body) {
 }  // namespace
 
 TEST_CASE("handlers on an executor: all four kinds run there") {
-  running_context context{2};
   std::atomic<int> elsewhere{0};
+  running_context context{2};
   const auto check = [&] {
     if (!context.runs_here()) elsewhere.fetch_add(1);
   };
@@ -121,8 +121,8 @@ TEST_CASE("handlers on an executor: a strand is shared by all calls, and by what
 }
 
 TEST_CASE("handlers on an executor: errors reach the client, and the text of unknown ones the hook") {
-  running_context context;
   std::atomic<int> reported{0};
+  running_context context;
   rill::server server{rill::server_options{.loops = 1}};
   server.on_error([&](std::string_view path, std::string_view text) {
     if (path == "/rill.test.v1.Echo/Say" && text == "secret") reported.fetch_add(1);
@@ -190,8 +190,8 @@ TEST_CASE("handlers on an executor: a client that goes away cancels them") {
 }
 
 TEST_CASE("handlers on an executor: the server stops first") {
-  running_context context;
   rill::channel<rill::status_code> seen{1};
+  running_context context;
   std::optional<waiting_server> at;
   at.emplace(context.io());
   rill::client client{at->server.in_process()};
