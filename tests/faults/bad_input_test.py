@@ -5,19 +5,17 @@ answers a good call on a new connection.
 """
 
 import gzip
-import os
 import random
 import socket
 import struct
 import sys
-import time
 import unittest
 
 import hpack
 
-from processes import PATIENCE, Process
+from processes import PATIENCE
+from serving import ServerCase
 
-SERVER = sys.argv[1]
 ECHO = "/rill.test.v1.Echo/"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 OK, UNKNOWN, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = "0", "2", "8", "12", "13", "14"
@@ -199,24 +197,14 @@ class Http2(Raw):
         return self.outcome(stream)
 
 
-class BadInput(unittest.TestCase):
+class BadInput(ServerCase):
     @classmethod
-    def setUpClass(cls):
-        cls.server = Process(SERVER)
-        cls.addClassCleanup(cls.server.close)
-        cls.port = cls.server.port()
+    def warm_up(cls):
         cls.good_call()
-        cls.descriptors = len(os.listdir(f"/proc/{cls.server.pid}/fd"))
 
     @classmethod
     def tearDownClass(cls):
-        # The server lets go of what its clients have closed, and stops as ever.
-        deadline = time.monotonic() + PATIENCE
-        while len(os.listdir(f"/proc/{cls.server.pid}/fd")) > cls.descriptors:
-            assert time.monotonic() < deadline, "the server keeps descriptors of closed connections"
-            time.sleep(0.05)
-        cls.server.terminate()
-        cls.server.finish()
+        cls.stop_server()
 
     @classmethod
     def good_call(cls):

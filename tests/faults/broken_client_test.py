@@ -11,12 +11,12 @@ import socket
 import struct
 import sys
 import threading
-import time
 import unittest
 
 from processes import PATIENCE, Process
+from serving import ServerCase
 
-SERVER, CLIENT = sys.argv[1:3]
+CLIENT = sys.argv[2]
 AT_ONCE = 8
 ROUNDS = int(os.environ.get("RILL_STRESS", "1"))
 METHODS = {"upload": "collect", "chat": "chat", "download": "expand"}
@@ -88,22 +88,12 @@ class Proxy:
         self.orders.close()
 
 
-class BrokenClient(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = Process(SERVER)
-        cls.addClassCleanup(cls.server.close)
-        cls.port = cls.server.port()
-        cls.descriptors = len(os.listdir(f"/proc/{cls.server.pid}/fd"))
+class BrokenClient(ServerCase):
+    spare_descriptors = 2  # gRPC keeps a few of its own
 
     @classmethod
     def tearDownClass(cls):
-        deadline = time.monotonic() + PATIENCE
-        while len(os.listdir(f"/proc/{cls.server.pid}/fd")) > cls.descriptors + 2:  # gRPC keeps a few of its own
-            assert time.monotonic() < deadline, "the server keeps descriptors of broken connections"
-            time.sleep(0.05)
-        cls.server.terminate()
-        output = cls.server.finish()
+        output = cls.stop_server()
         for method in METHODS.values():
             assert f"{method} ended" not in output, "a broken call was taken for the end of its stream"
 
