@@ -1,6 +1,7 @@
 // Unary calls: every shape of handler, one request and one response, many at once.
 #include "behaviour/fixture.hpp"
 
+#include <rill/coro/event.hpp>
 #include <rill/coro/when_all.hpp>
 #include <rill/rpc/encoded.hpp>
 
@@ -188,19 +189,23 @@ TEST_CASE("unary: one after the other, and at once") {
 }
 
 TEST_CASE("unary: a handler that calls its own server") {
-  deployment d;
   std::optional<rill::method_caller> itself;
+  rill::event connected;  // `itself` is there
+  deployment d;
   d.methods.handle<&Echo::Service::Say>([&](Note request) -> rill::task<Note> {
     if (request.number() == 0) co_return note("bottom");
+    co_await connected.wait();
     const Note deeper = co_await itself->call<&Echo::Service::Say>(note("", request.number() - 1));
     co_return note(deeper.text(), deeper.number() + 1);
   });
   itself = d.client();
+  connected.set();
   d.run([](rill::method_caller client) -> rill::task<> {
     const Note reply = co_await client.call<&Echo::Service::Say>(note("", 10));
     CHECK(reply.text() == "bottom");
     CHECK(reply.number() == 10);
   });
+  d.stop(0s);  // before what its handler uses goes
   itself.reset();
 }
 

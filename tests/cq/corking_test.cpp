@@ -154,7 +154,7 @@ class waking_server {
 class flood {
  public:
   /// What each call of the flood does on the server.
-  explicit flood(std::function<rill::task<>()> each, std::chrono::nanoseconds corking = 1h)
+  explicit flood(std::function<rill::task<>(flood&)> each, std::chrono::nanoseconds corking = 1h)
       : each_{std::move(each)},
         server_{{.loops = 1, .requests_per_method = 64, .corking = rill::cq::cork_for(corking)}} {
     server_.listen("127.0.0.1:0");
@@ -164,7 +164,7 @@ class flood {
         blocked_.count_down();
         sent_.wait();  // blocks the loop
       } else if (note.number() >= 0) {
-        co_await each_();
+        co_await each_(*this);
       }
       co_return note;
     });
@@ -220,7 +220,7 @@ class flood {
     co_await work();
   }
 
-  std::function<rill::task<>()> each_;
+  std::function<rill::task<>(flood&)> each_;
   connections accepted_;
   std::latch blocked_{1};
   std::latch sent_{1};
@@ -312,24 +312,21 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
   }
 
   TEST_CASE("corking: calls that are ready together are answered together, and uncorked afterwards") {
-    int corked = 0;
-    flood* running = nullptr;
-    flood calls{[&]() -> rill::task<> {
-      if (running->is_corked()) ++corked;
+    std::atomic<int> corked{0};
+    flood calls{[&](flood& self) -> rill::task<> {
+      if (self.is_corked()) ++corked;
       co_return;
     }};
-    running = &calls;
     CHECK(calls.run(600) == 600);
     CHECK(corked > 0);
     wait_until_uncorked(calls.port());
   }
 
   TEST_CASE("corking: no handler is resumed while an answer has waited for as long as it may") {
-    flood* running = nullptr;
-    bool last = false;
-    int twice = 0;
-    flood calls{[&]() -> rill::task<> {
-                  const bool corked = running->is_corked();
+    bool last = false;  // the loop's alone
+    std::atomic<int> twice{0};
+    flood calls{[&](flood& self) -> rill::task<> {
+                  const bool corked = self.is_corked();
                   if (corked && last) ++twice;
                   last = corked;
                   const auto from = std::chrono::steady_clock::now();
@@ -338,7 +335,6 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
                   co_return;
                 },
                 100us};
-    running = &calls;
     CHECK(calls.run(200) == 200);
     // An answer may wait for the one handler that follows it, and then leaves.
     CHECK(twice == 0);
@@ -349,7 +345,7 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
     rill::event go;
     std::atomic<int> here{0};
     int port = 0;
-    flood calls{[&]() -> rill::task<> {
+    flood calls{[&](flood&) -> rill::task<> {
       if (++here % 2 == 0) co_await go.wait();
     }};
     port = calls.port();
@@ -366,7 +362,7 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
   TEST_CASE("corking: a lone message is never corked") {
     rill::server server{{.loops = 1, .corking = rill::cq::cork_for(1h)}};
     server.listen("127.0.0.1:0");
-    int corked = 0;
+    std::atomic<int> corked{0};
     server.handle<&echo::Chat>([&](rill::reader<Note>& in, rill::writer<Note>& out) -> rill::task<> {
       const connections accepted{server.port()};
       Note note;
@@ -464,17 +460,19 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
   }
 
   TEST_CASE("corking: a server that stops while it is saturated leaves no call without an end") {
-    std::optional<std::thread> stopper;
     std::atomic<int> here{0};
-    flood* running = nullptr;
-    flood calls{[&]() -> rill::task<> {
-      if (++here == 100) stopper.emplace([&] { running->server().shutdown(10s); });
+    std::latch saturated{1};
+    flood calls{[&](flood&) -> rill::task<> {
+      if (++here == 100) saturated.count_down();
       co_return;
     }};
-    running = &calls;
+    std::thread stopper{[&] {
+      saturated.wait();
+      calls.server().shutdown(10s);
+    }};
     CHECK(calls.run(200) > 0);
     CHECK(calls.ended() == 202);
-    stopper->join();
+    stopper.join();
   }
 
   TEST_CASE("corking: a peer that two connections share is not told apart, so neither is corked") {

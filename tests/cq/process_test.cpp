@@ -13,17 +13,20 @@
 using namespace cq_test;
 
 TEST_CASE("process: a server that calls itself") {
+  std::optional<rill::client> self;
+  rill::event connected;  // `self` is there
   rill::server server{{.loops = 1}};
   server.listen("127.0.0.1:0");
-  std::optional<rill::client> self;
   server.handle<&echo::Say>([&](Note note) -> rill::task<Note> {
     if (note.number() == 0) co_return note;
+    co_await connected.wait();
     note.set_number(note.number() - 1);
     note.set_text(note.text() + ".");
     co_return co_await self->call<&echo::Say>(note);  // on the same loop
   });
   server.start();
   self.emplace(target_of(server));
+  connected.set();
   Note note;
   note.set_number(20);
   const Note reply = rill::sync_wait([](rill::client& client, Note& from) -> rill::task<Note> {

@@ -81,7 +81,7 @@ struct busy_place {
   explicit busy_place(stop_kind how)
       : kind{how}, server{rill::server_options{.loops = 2, .stream_window = 64 * 1024}} {
     server->listen("127.0.0.1:0");
-    server->handle<&echo::Say>([this](Note note) { return say(std::move(note)); });
+    server->handle<&echo::Say>([this, &self = *server](Note note) { return say(self, std::move(note)); });
     server->handle<&echo::Collect>(
         [this](rill::server_context& context, rill::reader<Note>& in) { return collect(context, in); });
     server->handle<&echo::Expand>([this](rill::server_context& context, Note, rill::writer<Note>& out) {
@@ -93,12 +93,13 @@ struct busy_place {
     target = target_of(*server);
   }
 
-  /// Every fourth call sleeps, every fourth blocks a thread of the pool.
-  rill::task<Note> say(Note note) {
+  /// Every fourth call sleeps, every fourth blocks a thread of the pool. `self` is not taken from `server`, which says
+  /// that there is none as soon as its destruction has begun.
+  rill::task<Note> say(rill::server& self, Note note) {
     handler_guard guard{handlers};
     if (note.number() % 4 == 1) co_await rill::sleep_for(2ms);
     if (note.number() % 4 == 2) co_await rill::run_blocking([] { std::this_thread::sleep_for(1ms); });
-    if (kind == stop_kind::from_handler && handlers.begun == 200) server->shutdown(5ms);
+    if (kind == stop_kind::from_handler && handlers.begun == 200) self.shutdown(5ms);
     guard.answer();
     co_return note;
   }
