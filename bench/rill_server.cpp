@@ -3,7 +3,6 @@
 #include "peers/cpp/common.hpp"
 #include "rill/coro/broadcast.hpp"
 #include "rill/coro/task.hpp"
-#include "rill/engine/cq/corking.hpp"
 #include "rill/rpc/encoded.hpp"
 #include "rill/server/server.hpp"
 
@@ -132,7 +131,7 @@ void serve(const bench::server_flags& flags) {
   rill::server_options options;
   options.loops = flags.threads;
   options.stream_window = static_cast<std::size_t>(flags.window);
-  if (flags.cork) options.corking = rill::cq::cork_for(std::chrono::microseconds(100));
+  if (!flags.cork) options.corking = std::chrono::nanoseconds(0);
   if (flags.posted > 0) options.requests_per_method = flags.posted;
   rill::server server{options};
   server.listen("127.0.0.1:" + std::to_string(flags.port));

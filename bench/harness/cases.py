@@ -17,7 +17,7 @@ class Peer:
 
 PEERS = {
     "rill": Peer("rill", "bench_rill_server", ("--encode", "once")),
-    "rill-cork": Peer("rill, corking", "bench_rill_server", ("--encode", "once", "--cork", "on")),
+    "rill-uncorked": Peer("rill, corking off", "bench_rill_server", ("--encode", "once", "--cork", "off")),
     "rill-each": Peer("rill, serialising per stream", "bench_rill_server", ("--encode", "each")),
     "plain": Peer("hand-written, one write a message", "bench_cq_server"),
     "hint": Peer("hand-written, hinting", "bench_cq_server", ("--mode", "hint")),
@@ -71,7 +71,7 @@ class Case:
 
 
 ALL = ("rill", "plain", "callback", "tonic", "grpc-go")
-UNARY = ("rill", "rill-cork", "plain", "callback", "tonic", "grpc-go")
+UNARY = ("rill", "rill-uncorked", "plain", "callback", "tonic", "grpc-go")
 STREAM = ("rill", "plain", "hint", "callback", "tonic", "grpc-go")
 FANOUT = ("rill", "rill-each", "hint-once", "hint", "callback", "tonic", "grpc-go")
 
@@ -96,7 +96,7 @@ def _build() -> list[Case]:
     for connections, in_flight in ((1, 1), (1, 10), (10, 10), (100, 1)):
         cases.append(Case(f"unary-{connections}x{in_flight}",
                           f"Unary 100 B, {connections} x {in_flight} in flight", "h2load",
-                          _unary(connections, in_flight), (CALLS, SERVER_CPU), ("rill", "rill-cork", "plain")))
+                          _unary(connections, in_flight), (CALLS, SERVER_CPU), ("rill", "rill-uncorked", "plain")))
     cases.append(Case("unary-2-loops", "Unary 100 B, two loops, 10 x 100 in flight", "h2load", _unary(10, 100),
                       (CALLS, SERVER_CPU), ALL, threads=2))
     for label, size in (("16", 16), ("1k", 1024), ("64k", 65536)):
@@ -193,15 +193,15 @@ class Limit:
 
 
 REQUIREMENTS: tuple[Requirement | Surplus | Limit, ...] = (
-    Requirement("unary", SERVER_CPU, "rill", "plain", 1.00, at_least=False),
-    Requirement("unary", CALLS, "rill-cork", "plain", 1.20),
-    Requirement("unary", CALLS, "rill-cork", "grpc-go", 1.30),
-    Requirement("unary", CALLS, "rill-cork", "tonic", 0.85),
-    Requirement("unary-1x1", CALLS, "rill-cork", "rill", 0.97),
-    Requirement("unary-1x10", CALLS, "rill-cork", "rill", 0.97),
-    Requirement("unary-10x10", CALLS, "rill-cork", "rill", 0.97),
-    Requirement("unary-100x1", CALLS, "rill-cork", "rill", 0.97),
-    Requirement("latency-50", P50, "rill-cork", "rill", 1.05, at_least=False),
+    Requirement("unary", SERVER_CPU, "rill-uncorked", "plain", 1.00, at_least=False),
+    Requirement("unary", CALLS, "rill", "plain", 1.20),
+    Requirement("unary", CALLS, "rill", "grpc-go", 1.30),
+    Requirement("unary", CALLS, "rill", "tonic", 0.85),
+    Requirement("unary-1x1", CALLS, "rill", "rill-uncorked", 0.97),
+    Requirement("unary-1x10", CALLS, "rill", "rill-uncorked", 0.97),
+    Requirement("unary-10x10", CALLS, "rill", "rill-uncorked", 0.97),
+    Requirement("unary-100x1", CALLS, "rill", "rill-uncorked", 0.97),
+    Requirement("latency-50", P50, "rill", "rill-uncorked", 1.05, at_least=False),
     Requirement("latency-50", P50, "rill", "plain", 1.05, at_least=False),
     Requirement("down-16", RATE, "rill", "plain", 8.0),
     Requirement("down-16-bare", RATE, "rill", "hint", 1.2),

@@ -102,7 +102,7 @@ def judge(results: Results) -> list[list[str]]:
 
 JUDGE_HEADS = ["what", "wanted", "measured", "met"]
 
-COLOURS = {"rill": "#1f6feb", "rill-cork": "#388bfd", "rill-each": "#79b8ff", "plain": "#8b949e", "hint": "#6e7681",
+COLOURS = {"rill": "#1f6feb", "rill-uncorked": "#388bfd", "rill-each": "#79b8ff", "plain": "#8b949e", "hint": "#6e7681",
            "hint-once": "#57606a", "callback": "#b08800", "tonic": "#cf6a32", "grpc-go": "#2da89c"}
 
 

@@ -2,7 +2,7 @@
 #include "certificate.hpp"
 #include "support.hpp"
 
-#include <rill/engine/cq/corking.hpp>
+#include <rill/engine/cq/peer_sockets.hpp>
 
 #include <doctest/doctest.h>
 #include <grpcpp/security/credentials.h>
@@ -76,8 +76,7 @@ constexpr int listeners = 48;  // more than a batch
 class waking_server {
  public:
   /// Unless told otherwise, what is corked stays so for the whole turn, on a slow machine too.
-  explicit waking_server(rill::server_options options = {.loops = 1, .corking = rill::cq::cork_for(1h)})
-      : server_{options} {
+  explicit waking_server(rill::server_options options = {.loops = 1, .corking = 1h}) : server_{options} {
     server_.handle<&echo::Chat>([this](rill::reader<Note>& in, rill::writer<Note>& out) -> rill::task<> {
       Note note;
       while (co_await in.read(note)) {
@@ -155,8 +154,7 @@ class flood {
  public:
   /// What each call of the flood does on the server.
   explicit flood(std::function<rill::task<>(flood&)> each, std::chrono::nanoseconds corking = 1h)
-      : each_{std::move(each)},
-        server_{{.loops = 1, .requests_per_method = 64, .corking = rill::cq::cork_for(corking)}} {
+      : each_{std::move(each)}, server_{{.loops = 1, .requests_per_method = 64, .corking = corking}} {
     server_.listen("127.0.0.1:0");
     server_.handle<&echo::Say>([this](Note note) -> rill::task<Note> {
       if (note.number() == blocks) {
@@ -360,7 +358,7 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
   }
 
   TEST_CASE("corking: a lone message is never corked") {
-    rill::server server{{.loops = 1, .corking = rill::cq::cork_for(1h)}};
+    rill::server server{{.loops = 1, .corking = 1h}};
     server.listen("127.0.0.1:0");
     std::atomic<int> corked{0};
     server.handle<&echo::Chat>([&](rill::reader<Note>& in, rill::writer<Note>& out) -> rill::task<> {
@@ -387,7 +385,7 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
   }
 
   TEST_CASE("corking: off means off") {
-    waking_server waking{{.loops = 1, .corking = rill::cq::cork_for(0ns)}};
+    waking_server waking{{.loops = 1, .corking = 0ns}};
     waking.start();
     rill::client client{target_of(waking.server())};
     for (int i = 0; i < 5; ++i) CHECK(waking.wake(client) == 0);
@@ -416,7 +414,7 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
   }
 
   TEST_CASE("corking: a client that cancels its streams as they are woken takes nothing from another's") {
-    rill::server server{{.loops = 1, .corking = rill::cq::cork_for(1h)}};
+    rill::server server{{.loops = 1, .corking = 1h}};
     server.listen("127.0.0.1:0");
     rill::event wake;
     std::atomic<int> waiting{0};

@@ -24,7 +24,7 @@ struct server_flags {
   std::size_t capacity = 64;  // --capacity: events a subscriber's queue holds
   int window = 0;             // --window: bytes a stream may have in flight; 0 leaves gRPC's default
   int posted = 0;           // --posted: requests of each method posted on each queue; 0: the server's choice
-  bool cork = false;        // --cork on: rill with corking
+  bool cork = true;         // --cork off: rill without corking
   unsigned lifetime = 900;  // --lifetime: seconds after which the server ends by itself
 };
 

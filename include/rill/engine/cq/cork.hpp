@@ -1,9 +1,8 @@
-// Corking: what a saturated loop sends on one connection within a turn leaves together, in few large segments.
-// What a loop needs for it; corking.hpp has what a server needs, if it is to cork.
+// Corking: what a saturated loop sends on one connection within a short time leaves together, in few large segments.
+// This is what a loop needs for it; peer_sockets.hpp tells which socket a call is on.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
 #if defined(__linux__)
 #include <netinet/in.h>
@@ -11,31 +10,10 @@
 #include <sys/socket.h>
 #endif
 
-struct grpc_call;
-namespace grpc {
-class ServerBuilder;
-}
-
 namespace rill::cq {
 
 /// No socket, or one that is not to be corked.
 inline constexpr int no_socket = -1;
-
-/// Which socket a call's connection is on. *Concurrency*: any thread.
-class socket_table {
- public:
-  virtual ~socket_table() = default;
-  /// Before the server is built: it tells the table its connections from then on.
-  virtual void add_to(grpc::ServerBuilder& builder) = 0;
-  /// The socket of a call's connection. It is that connection's as long as the call has not been freed.
-  [[nodiscard]] virtual int find(grpc_call* call) noexcept = 0;
-};
-
-/// Whether a server corks, and for how long at most; see `cork_for`.
-struct corking {
-  std::int64_t longest = 0;                              ///< Nanoseconds.
-  std::shared_ptr<socket_table> (*sockets)() = nullptr;  ///< Makes a table; null: the server does not cork.
-};
 
 /// Errors mean nothing here: the connection may be gone.
 inline void set_cork([[maybe_unused]] int socket, [[maybe_unused]] bool on) noexcept {
@@ -45,7 +23,7 @@ inline void set_cork([[maybe_unused]] int socket, [[maybe_unused]] bool on) noex
 #endif
 }
 
-/// The sockets that one loop has corked in its present turn.
+/// The sockets that one loop has corked at present.
 class corked_sockets {
  public:
   /// Nothing stays corked for more than `longest` nanoseconds while others run.

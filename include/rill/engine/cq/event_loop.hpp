@@ -95,6 +95,9 @@ class event_loop final : public scheduler {
   [[nodiscard]] bool is_corking() const noexcept { return corks_.is_open(); }
   void cork(int socket) noexcept { corks_.cork(socket, now()); }
 
+  /// Whether events came so fast of late that as many as make a full batch were ready at once. Only of a loop that may cork.
+  [[nodiscard]] bool is_saturated() const noexcept { return saturated_; }
+
   /// Something was started that may complete without a look at the network, and lead to more of it.
   void count_unlooked() noexcept { ++unlooked_; }
 
@@ -116,7 +119,7 @@ class event_loop final : public scheduler {
     bool shut = false;
     for (;;) {
       run_ready();
-      corks_.close();
+      if (!saturated_) corks_.close();
       if (!shut && closing_ && holds_.load(std::memory_order_relaxed) == 0 && seal()) {
         queue_->Shutdown();
         shut = true;
@@ -127,9 +130,14 @@ class event_loop final : public scheduler {
       pulse_.rest();
       const auto got = queue_->AsyncNext(&tag, &ok, wait);
       if (got == grpc::CompletionQueue::SHUTDOWN) break;
-      if (got == grpc::CompletionQueue::GOT_EVENT) handle_events(tag, ok);
+      if (got == grpc::CompletionQueue::GOT_EVENT) {
+        handle_events(tag, ok);
+      } else {
+        saturated_ = false;
+      }
       fire_timers();
     }
+    corks_.close();
     current_ = nullptr;
   }
 
@@ -145,7 +153,8 @@ class event_loop final : public scheduler {
   /// first time that the queue says so it may only have taken back a wake-up, without a look at the sockets; the second
   /// time it has looked. Not more often: what is read early has left the processor's cache when its turn comes.
   ///
-  /// A loop that may cork takes a batch now and then; while batches are full it is saturated, and takes them each time.
+  /// A loop that may cork takes a batch now and then. When it is full the loop is saturated: it takes one each time, and
+  /// corks, until there are fewer. Posted work and timers do not wait for a whole batch.
   void handle_events(void* tag, bool ok) noexcept {
     const bool look = unlooked_ >= network_turn;
     const bool drain = corking_ && (saturated_ || ++handled_ % drain_turn == 0);
@@ -156,13 +165,18 @@ class event_loop final : public scheduler {
       unlooked_ = 0;
       take_events(most_taken, 2);
     } else {
-      take_events(full_batch, 1);
+      take_events(saturated_batch, 1);
     }
     saturated_ = corking_ && taken_.size() >= full_batch;
+    if (saturated_) {
+      corks_.open();
+    } else {
+      corks_.close();
+    }
     for (std::size_t i = 0; i < taken_.size(); ++i) {
-      if (i % full_batch == 0) {
-        corks_.close();
-        if (corking_ && taken_.size() - i >= full_batch) corks_.open();
+      if (i != 0 && i % full_batch == 0) {
+        run_ready();
+        fire_timers();
       }
       release_late();
       handle(taken_[i].first, taken_[i].second);
@@ -210,7 +224,7 @@ class event_loop final : public scheduler {
     }
   }
   [[nodiscard]] gpr_timespec next_wait() noexcept {
-    if (!ready_.empty()) return gpr_time_0(GPR_CLOCK_MONOTONIC);
+    if (!ready_.empty() || corks_.any()) return gpr_time_0(GPR_CLOCK_MONOTONIC);
     return time_of(timers_.next_due());
   }
 
@@ -258,6 +272,7 @@ class event_loop final : public scheduler {
   static constexpr unsigned drain_turn = 64;
   static constexpr std::size_t most_taken = 4096;
   static constexpr std::size_t full_batch = 32;
+  static constexpr std::size_t saturated_batch = 128;
 
   std::unique_ptr<grpc::CompletionQueue> queue_;
   std::thread thread_;

@@ -28,11 +28,12 @@ class call_acceptor {
   virtual const method_entry& entry(std::size_t index) const noexcept = 0;
   virtual queue_limits default_limits() const noexcept = 0;
   virtual cancellation_token draining() noexcept = 0;
-  virtual bool stopping() const noexcept = 0;
   /// The socket that `call` came by, or `no_socket`.
   virtual int socket_of(grpc_call* call) noexcept = 0;
   /// Whether the server has more calls than it may have, with the one that has just begun.
   virtual bool overloaded() const noexcept = 0;
+  /// A posted request of method `index` has become a call: others are posted in its place.
+  virtual void accepted(std::size_t index) = 0;
   /// A posted request came back, with a call that has begun or without one.
   virtual void request_ended() noexcept = 0;
   /// A call has been accepted, or has been freed.
@@ -223,7 +224,7 @@ class server_call_object final : public stream<server_call, server_call_object>,
       self.unhold();  // the request's; the server is stopping, and the done tag will not come
       return;
     }
-    if (!self.acceptor_.stopping()) new server_call_object{self.acceptor_, *self.loop_, self.method_};
+    self.acceptor_.accepted(self.method_);
     self.started_ = true;
     self.acceptor_.call_began(self);
     self.acceptor_.request_ended();

@@ -3,6 +3,7 @@
 
 #include "rill/coro/cancellation.hpp"
 #include "rill/engine/cq/event_loop.hpp"
+#include "rill/engine/cq/peer_sockets.hpp"
 #include "rill/engine/cq/server_call.hpp"
 #include "rill/engine/cq/stall_watch.hpp"
 #include "rill/engine/cq/thread.hpp"
@@ -34,7 +35,7 @@ struct server_options {
   int loops = 0;  ///< Threads that serve calls; 0: one for each core.
   /// Calls of one method that one loop can accept at once; more wait in gRPC for a moment. Each costs memory and, in
   /// gRPC libraries with assertions such as Debian's, some time for each event.
-  /// A unary call makes three events, and `corking` begins where 32 are ready: with fewer than 11 it hardly does.
+  /// A loop that is saturated and corks has up to 64.
   int requests_per_method = 16;
   queue_limits queue{};                  ///< Bounds of a stream's write queue, unless its method has its own.
   std::size_t max_concurrent_calls = 0;  ///< Further calls get RESOURCE_EXHAUSTED at once; 0: unlimited.
@@ -45,9 +46,10 @@ struct server_options {
   rill::compression compression = rill::compression::unset;  ///< Of responses.
   /// What blocks a loop for so long is reported; 0: nothing is. See `server::on_error`.
   std::chrono::nanoseconds stall_threshold = default_stall_threshold;
-  /// Whether messages of a saturated loop wait for each other, to leave in fewer segments: `cork_for(100us)`, of
-  /// rill/engine/cq/corking.hpp. By default none waits.
-  cq::corking corking{};
+  /// How long what a saturated loop sends may wait for what follows on its connection, so that they leave in one
+  /// segment; a handler that blocks its loop can make it longer. A loop is saturated while 32 events are ready at once.
+  /// Works over TCP, on Linux, with gRPC 1.51; elsewhere nothing waits. 0: nothing does.
+  std::chrono::nanoseconds corking = std::chrono::microseconds{200};
 };
 
 class server_engine final : public rill::server_engine {
@@ -178,6 +180,9 @@ class server_engine final : public rill::server_engine {
     std::vector<method_entry> methods_;
   };
 
+  /// What a saturated loop posts for a method: what comes at once is answered at once.
+  static constexpr int saturated_requests = 64;
+
   /// The calls of one loop.
   class loop_calls final : public call_acceptor {
    public:
@@ -187,6 +192,7 @@ class server_engine final : public rill::server_engine {
     [[nodiscard]] event_loop& loop() noexcept { return loop_; }
     void post_requests() {
       requests_ = 1;  // this function's own
+      posted_.resize(engine_.service_.methods().size());
       for (std::size_t method = 0; method < engine_.service_.methods().size(); ++method) {
         for (int i = 0; i < engine_.options_.requests_per_method; ++i)
           new server_call_object{*this, loop_, method};
@@ -198,7 +204,15 @@ class server_engine final : public rill::server_engine {
 
     void request(std::size_t index, server_call_object& call) override {
       ++requests_;
+      ++posted_[index];
       engine_.service_.request(index, call, queue_);
+    }
+    void accepted(std::size_t index) override {
+      --posted_[index];
+      if (engine_.stopping_.load(std::memory_order_relaxed)) return;
+      int wanted = engine_.options_.requests_per_method;
+      if (loop_.is_saturated() && wanted < saturated_requests) wanted = saturated_requests;
+      for (int i = 0; i != 2 && posted_[index] < wanted; ++i) new server_call_object{*this, loop_, index};
     }
     const method_entry& entry(std::size_t index) const noexcept override {
       return engine_.service_.methods()[index];
@@ -210,7 +224,6 @@ class server_engine final : public rill::server_engine {
       return most != 0 && engine_.calls_.load(std::memory_order_relaxed) > most;
     }
     int socket_of(grpc_call* call) noexcept override { return engine_.sockets_->find(call); }
-    bool stopping() const noexcept override { return engine_.stopping_.load(std::memory_order_relaxed); }
     void request_ended() noexcept override {
       if (--requests_ == 0) engine_.accepts_no_more();
     }
@@ -243,6 +256,7 @@ class server_engine final : public rill::server_engine {
     grpc::ServerCompletionQueue& queue_;
     event_loop loop_;
     rill::detail::intrusive_list<server_call_object, server_call_object> calls_;
+    std::vector<int> posted_;   // requests of each method
     std::size_t requests_ = 0;  // posted, and not back yet; none is posted once the server stops
     bool tripped_ = false;
     trip_item trip_{*this};
@@ -278,10 +292,10 @@ class server_engine final : public rill::server_engine {
     for (int i = 0; i < (loops > 0 ? loops : 1); ++i) {
       loops_.emplace_back(*this, builder.AddCompletionQueue());
     }
-    if (options_.corking.sockets != nullptr) {
-      sockets_ = options_.corking.sockets();
+    if (cq::can_cork && options_.corking.count() > 0) {
+      sockets_ = peer_sockets::make();
       sockets_->add_to(builder);
-      for (loop_calls& one : loops_) one.loop().use_corking(options_.corking.longest);
+      for (loop_calls& one : loops_) one.loop().use_corking(options_.corking.count());
     }
     for (const builder_hook& hook : hooks_) hook(builder);
   }
@@ -370,7 +384,7 @@ class server_engine final : public rill::server_engine {
   std::atomic<bool> ended_late_{false};  // a call ended while the server stopped
   std::mutex idle_mutex_;
   std::condition_variable idle_;
-  std::shared_ptr<socket_table> sockets_;
+  std::shared_ptr<peer_sockets> sockets_;
   bool disconnected_ = false;  // no connection is left
   std::size_t accepting_ = 0;  // loops with posted requests
   std::list<loop_calls> loops_;

@@ -119,7 +119,10 @@ class stream : public Interface {
     message_view seen;
     if (front(seen) != next_message::none) return false;
     side().before_read();
-    if (!reading_ && !read_ended_) start_read();
+    if (!reading_ && !read_ended_) {
+      flush_now();  // the peer may wait for it before it sends what is to be read
+      start_read();
+    }
     if (front(seen) != next_message::none) return false;
     read_waiter_ = &waiter;
     return true;
@@ -223,6 +226,11 @@ class stream : public Interface {
 
   void flush_soon() noexcept {
     if (!sending_) loop_->defer(flush_);
+  }
+  void flush_now() {
+    if (!flush_.linked()) return;
+    flush_.unlink();
+    flush();
   }
   /// Starts the next batch if none is under way: headers, one message, and the tail once no message is left.
   void flush() {

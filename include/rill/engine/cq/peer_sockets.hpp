@@ -1,4 +1,4 @@
-// cork_for: lets a server cork. Include it, and set server_options::corking.
+// Which socket the connection of a call is on, so that it can be corked.
 // Sockets are learnt from gRPC by an interface that it does not install, so only versions that were tested have it.
 #pragma once
 
@@ -13,7 +13,6 @@
 #include <grpcpp/support/channel_arguments.h>
 #include <grpcpp/version_info.h>
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -35,19 +34,21 @@
 
 namespace rill::cq {
 
+/// Whether servers can cork here.
 inline constexpr bool can_cork = RILL_CORKING != 0;
 
 #if RILL_CORKING
 
 /// Which socket each TCP peer of a server is on. gRPC tells it every connection before one can carry a call.
 /// *Concurrency*: any thread. *Lifetime*: counted; gRPC keeps it as long as it may use it.
-class peer_sockets final : public socket_table {
+class peer_sockets {
  public:
   [[nodiscard]] static std::shared_ptr<peer_sockets> make() {
     return {new peer_sockets, [](peer_sockets* table) noexcept { unref(table); }};
   }
 
-  void add_to(grpc::ServerBuilder& builder) override {
+  /// Before the server is built: it tells the table its connections from then on.
+  void add_to(grpc::ServerBuilder& builder) {
     class tell final : public grpc::ServerBuilderOption {
      public:
       explicit tell(peer_sockets& table) noexcept : table_{table} {}
@@ -62,7 +63,8 @@ class peer_sockets final : public socket_table {
     };
     builder.SetOption(std::make_unique<tell>(*this));
   }
-  int find(grpc_call* call) noexcept override {
+  /// The socket of a call's connection, or `no_socket`. It is that connection's as long as the call has not been freed.
+  [[nodiscard]] int find(grpc_call* call) noexcept {
     char* const peer = grpc_call_get_peer(call);
     if (peer == nullptr) return no_socket;
     const int found = find(std::string_view{peer});
@@ -172,19 +174,16 @@ class peer_sockets final : public socket_table {
   std::vector<std::string> peers_;  // by socket number
 };
 
-#endif
+#else
 
-/// For `server_options::corking`: what a saturated loop sends on a connection may wait for up to `longest` for what follows
-/// there, so that both leave in one segment; a handler that blocks its loop can make it longer. 100 us is a good value.
-/// Works with TCP, on Linux, with versions of gRPC that were tested for it; elsewhere nothing waits.
-[[nodiscard]] constexpr corking cork_for([[maybe_unused]] std::chrono::nanoseconds longest) noexcept {
-#if RILL_CORKING
-  if (longest.count() > 0) {
-    return {longest.count(), []() -> std::shared_ptr<socket_table> { return peer_sockets::make(); }};
-  }
+class peer_sockets {
+ public:
+  [[nodiscard]] static std::shared_ptr<peer_sockets> make() { return nullptr; }
+  void add_to(grpc::ServerBuilder&) {}
+  [[nodiscard]] int find(grpc_call*) noexcept { return no_socket; }
+};
+
 #endif
-  return {};
-}
 
 }  // namespace rill::cq
 
