@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstdio>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace cq_test;
@@ -69,6 +70,26 @@ rill::task<> stall(rill::client& client, producer_state& state, int streams, std
   grown = after > before ? after - before : 0;
 }
 
+constexpr std::size_t large = 1024 * 1024;
+
+/// Has `streams` clients subscribe, publishes large messages that they do not read, and waits until each of their
+/// streams holds one.
+rill::task<> publish_to_all(rill::client& client, rill::broadcast<rill::encoded<Note>>& hub,
+                            const std::atomic<int>& holding, int streams, std::size_t& grown) {
+  std::vector<rill::server_stream<Note>> open;
+  Note note;
+  for (int i = 0; i < streams; ++i) {
+    open.push_back(client.call<&echo::Expand>(note));
+    co_await open.back().read(note);
+  }
+  const std::size_t before = resident_bytes();
+  note.set_data(std::string(large, 'x'));
+  for (int i = 0; i < 8; ++i) co_await hub.publish(rill::encoded<Note>{note});
+  while (holding.load() != streams) co_await rill::yield();
+  const std::size_t after = resident_bytes();
+  grown = after > before ? after - before : 0;
+}
+
 }  // namespace
 
 TEST_CASE(
@@ -86,6 +107,29 @@ TEST_CASE(
   run_on(runtime.next(), stall(client, state, streams, grown));
   MESSAGE("grown by " << grown / 1024 << " KiB for " << streams << " streams");
   CHECK(grown < streams * std::size_t{1024} * 1024);
+}
+
+TEST_CASE("memory: a message that waits on two hundred streams is there once") {
+  constexpr int streams = 200;
+  rill::broadcast<rill::encoded<Note>> hub;
+  std::atomic<int> holding{0};
+  rill::server server{{.loops = 1, .stream_window = 64 * 1024}};
+  server.listen("127.0.0.1:0");
+  server.handle<&echo::Expand>([&](Note first, rill::writer<Note>& out) -> rill::task<> {
+    auto mine = hub.subscribe({.capacity = 8, .overflow = rill::overflow::suspend});
+    co_await out.write(first);
+    for (bool holds = false; auto next = co_await mine.receive();) {
+      co_await out.write(*next);
+      if (!std::exchange(holds, true)) ++holding;
+    }
+  });
+  server.start();
+  rill::runtime runtime{1};
+  rill::client client{target_of(server), {.stream_window = 64 * 1024, .own_connection = true}};
+  std::size_t grown = 0;
+  run_on(runtime.next(), publish_to_all(client, hub, holding, streams, grown));
+  MESSAGE("grown by " << grown / 1024 << " KiB for " << streams << " streams of messages of 1 MiB");
+  CHECK(grown < streams / 3 * large);
 }
 
 #endif

@@ -112,8 +112,8 @@ class counting_home final : public rill::detail::run_loop {
     running = outer;
   }
 
-  int from_elsewhere = 0;
-  static inline counting_home* running = nullptr;
+  std::atomic<int> from_elsewhere{0};
+  static inline constinit thread_local counting_home* running = nullptr;
 
  private:
   struct mark : rill::detail::work_item {

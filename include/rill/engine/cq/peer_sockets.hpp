@@ -131,7 +131,7 @@ class peer_sockets {
         [](seen* left, seen* right) { return left < right   ? -1
                                              : left > right ? 1
                                                             : 0; },
-        [](seen* self) { delete self->owner; },
+        &destroy,
         [](const fd_info* info, seen* self) {
           if (info->usage == accepted_connection) self->owner->add(info->fd);
           return true;
@@ -141,9 +141,11 @@ class peer_sockets {
     seen_.owner = this;
     gpr_ref_init(&seen_.count, 1);
   }
+  ~peer_sockets() = default;
   static void unref(peer_sockets* table) noexcept {
-    if (gpr_unref(&table->seen_.count) != 0) delete table;
+    if (gpr_unref(&table->seen_.count) != 0) destroy(&table->seen_);
   }
+  static void destroy(seen* self) { delete self->owner; }
 
   /// The peer as gRPC spells it; empty if it is none of TCP.
   [[nodiscard]] static std::string peer_of(int socket) {
