@@ -19,7 +19,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -43,9 +42,14 @@ inline constexpr bool can_cork = RILL_CORKING != 0;
 /// *Concurrency*: any thread. *Lifetime*: counted; gRPC keeps it as long as it may use it.
 class peer_sockets {
  public:
-  [[nodiscard]] static std::shared_ptr<peer_sockets> make() {
-    return {new peer_sockets, [](peer_sockets* table) noexcept { unref(table); }};
-  }
+  struct release {
+    void operator()(peer_sockets* table) const noexcept {
+      if (gpr_unref(&table->seen_.count) != 0) destroy(&table->seen_);
+    }
+  };
+  using reference = std::unique_ptr<peer_sockets, release>;
+
+  [[nodiscard]] static reference make() { return reference{new peer_sockets}; }
 
   /// Before the server is built: it tells the table its connections from then on.
   void add_to(grpc::ServerBuilder& builder) {
@@ -74,27 +78,30 @@ class peer_sockets {
   /// The socket of a peer as gRPC spells it.
   [[nodiscard]] int find(std::string_view peer) noexcept {
     rill::detail::guard held{lock_};
-    const auto at = sockets_.find(peer);
-    return at != sockets_.end() ? at->second : no_socket;
+    int found = no_socket;
+    for (int at = first_of(peer); at != no_socket; at = connections_[index(at)].next) {
+      if (connections_[index(at)].peer != peer) continue;
+      // One port of a client may be connected to two ports of the server: then its calls do not tell which.
+      if (found != no_socket) return no_socket;
+      found = at;
+    }
+    return found;
   }
   /// A connection was accepted.
   void add(int socket) noexcept {
     std::string peer = peer_of(socket);
     rill::detail::guard held{lock_};
-    const auto index = static_cast<std::size_t>(socket);
-    if (index >= peers_.size()) peers_.resize(index + 1);
-    // The connection that had this number has ended.
-    if (const auto old = sockets_.find(peers_[index]);
-        old != sockets_.end() && (old->second == socket || old->second == no_socket)) {
-      sockets_.erase(old);
-    }
-    peers_[index] = peer;
+    if (index(socket) >= connections_.size()) grow(index(socket) + 1);
+    remove(socket);  // the connection that had this number has ended
     if (peer.empty()) return;
-    const auto [at, is_new] = sockets_.try_emplace(std::move(peer), socket);
-    if (is_new) return;
-    // One port of a client may be connected to two ports of the server: then its calls do not tell which.
-    const bool ambiguous = at->second == no_socket || peer_of(at->second) == at->first;
-    at->second = ambiguous ? no_socket : socket;
+    for (int at = first_of(peer); at != no_socket;) {
+      const int next = connections_[index(at)].next;
+      // So has one whose peer has come again, unless it is connected twice.
+      if (connections_[index(at)].peer == peer && peer_of(at) != peer) remove(at);
+      at = next;
+    }
+    connections_[index(socket)].peer = std::move(peer);
+    link(socket);
   }
 
  private:
@@ -117,11 +124,10 @@ class peer_sockets {
   };
   static constexpr int accepted_connection = 2;
 
-  struct hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept {
-      return std::hash<std::string_view>{}(text);
-    }
+  /// A connection, by its socket's number, and the next one whose peer has the same hash.
+  struct connection {
+    std::string peer;
+    int next = no_socket;
   };
 
   peer_sockets() noexcept {
@@ -142,10 +148,34 @@ class peer_sockets {
     gpr_ref_init(&seen_.count, 1);
   }
   ~peer_sockets() = default;
-  static void unref(peer_sockets* table) noexcept {
-    if (gpr_unref(&table->seen_.count) != 0) destroy(&table->seen_);
-  }
   static void destroy(seen* self) { delete self->owner; }
+
+  static std::size_t index(int socket) noexcept { return static_cast<std::size_t>(socket); }
+  /// The start of the chain that `peer` is in.
+  int& first_of(std::string_view peer) noexcept {
+    return firsts_[std::hash<std::string_view>{}(peer) & (firsts_.size() - 1)];
+  }
+  void link(int socket) noexcept {
+    connection& added = connections_[index(socket)];
+    int& first = first_of(added.peer);
+    added.next = std::exchange(first, socket);
+  }
+  void remove(int socket) noexcept {
+    connection& removed = connections_[index(socket)];
+    if (removed.peer.empty()) return;
+    int* at = &first_of(removed.peer);
+    while (*at != socket) at = &connections_[index(*at)].next;
+    *at = removed.next;
+    removed.peer.clear();
+  }
+  void grow(std::size_t size) {
+    while (firsts_.size() < size) firsts_.resize(2 * firsts_.size());
+    connections_.resize(firsts_.size());
+    for (int& first : firsts_) first = no_socket;
+    for (std::size_t at = 0; at < connections_.size(); ++at) {
+      if (!connections_[at].peer.empty()) link(static_cast<int>(at));
+    }
+  }
 
   /// The peer as gRPC spells it; empty if it is none of TCP.
   [[nodiscard]] static std::string peer_of(int socket) {
@@ -172,15 +202,16 @@ class peer_sockets {
 
   seen seen_;
   rill::detail::spin_lock lock_;
-  std::unordered_map<std::string, int, hash, std::equal_to<>> sockets_;
-  std::vector<std::string> peers_;  // by socket number
+  std::vector<connection> connections_;  // by socket number; as many as chains
+  std::vector<int> firsts_ = std::vector<int>(64, no_socket);
 };
 
 #else
 
 class peer_sockets {
  public:
-  [[nodiscard]] static std::shared_ptr<peer_sockets> make() { return nullptr; }
+  using reference = std::unique_ptr<peer_sockets>;
+  [[nodiscard]] static reference make() { return nullptr; }
   void add_to(grpc::ServerBuilder&) {}
   [[nodiscard]] int find(grpc_call*) noexcept { return no_socket; }
 };

@@ -384,7 +384,7 @@ class server_engine final : public rill::server_engine {
   std::atomic<bool> ended_late_{false};  // a call ended while the server stopped
   std::mutex idle_mutex_;
   std::condition_variable idle_;
-  std::shared_ptr<peer_sockets> sockets_;
+  peer_sockets::reference sockets_;
   bool disconnected_ = false;  // no connection is left
   std::size_t accepting_ = 0;  // loops with posted requests
   std::list<loop_calls> loops_;
