@@ -121,10 +121,10 @@ class Session:
         self.store()
 
     def run_micro(self) -> None:
-        """Google Benchmark's own repetitions, the two programs in turn."""
+        """Google Benchmark's own repetitions, the programs in turn."""
         self.micro = {}
         for _ in range(self.options.runs):
-            for program in ("bench_micro_rill", "bench_micro_asio"):
+            for program in ("bench_micro_rill", "bench_micro_asio", "bench_micro_messages"):
                 if program not in self.programs:
                     continue
                 done = subprocess.run(["taskset", "-c", self.machine.load_cores(1), str(self.programs[program]),
@@ -132,7 +132,7 @@ class Session:
                                       text=True, timeout=300, check=True)
                 for entry in json.loads(done.stdout)["benchmarks"]:
                     self.micro.setdefault(entry["name"], []).append(entry["real_time"])
-        print("\nThe toolkit, beside Asio")
+        print("\nThe toolkit beside Asio, and messages on arenas")
         print(report.plain_table(report.MICRO_HEADS, report.micro_rows(self.micro)), flush=True)
         self.store()
 

@@ -143,7 +143,8 @@ def markdown(results: Results, micro: dict[str, list[float]], versions: dict[str
         "Written by `scripts/bench`, which anyone can run. Every case runs its peers in turn within one session, the "
         "server on one core and the load on another; a figure is the median of its runs, with the lowest and the "
         "highest beside it, and its ratio to the peer that the case is compared with, which has 1.00. CPU is that of "
-        "the whole process, from `/proc/PID/stat`, for one call or message.",
+        "the whole process, from `/proc/PID/stat`, for one call or message. [Performance](performance.md) says what the "
+        "figures mean and where the time goes.",
         "",
         f"Machine: {machine}. Up to {runs} runs of {seconds:g} s each. "
         + ", ".join(f"{name} {version}" for name, version in versions.items() if version) + ".",
@@ -160,7 +161,7 @@ def markdown(results: Results, micro: dict[str, list[float]], versions: dict[str
         if table:
             lines += [f"### {case.title}", "", markdown_table(header(case), table), ""]
     if micro:
-        lines += ["## The toolkit, beside Asio", "", markdown_table(MICRO_HEADS, micro_rows(micro)), ""]
+        lines += ["## The toolkit beside Asio, and messages on arenas", "", markdown_table(MICRO_HEADS, micro_rows(micro)), ""]
     return "\n".join(lines)
 
 

@@ -65,6 +65,34 @@ class connections {
   std::vector<int> sockets_;
 };
 
+sockaddr_in loopback(int port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  return address;
+}
+int listen_somewhere() {
+  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+  const sockaddr_in address = loopback(0);
+  REQUIRE(::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  REQUIRE(::listen(socket, 4) == 0);
+  return socket;
+}
+/// From `own_port`, or from any if that is 0, and then it says from which.
+int connect_from(int& own_port, int port) {
+  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+  const int on = 1;
+  REQUIRE(::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
+  const sockaddr_in own = loopback(own_port);
+  REQUIRE(::bind(socket, reinterpret_cast<const sockaddr*>(&own), sizeof own) == 0);
+  const sockaddr_in address = loopback(port);
+  REQUIRE(::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  own_port = port_of(socket, ::getsockname);
+  return socket;
+}
+std::string peer_at(int port) { return "ipv4:127.0.0.1:" + std::to_string(port); }
+
 /// Returns when no connection of the server is corked; hangs if one stays so.
 void wait_until_uncorked(int port) {
   while (connections{port}.any_corked()) std::this_thread::yield();
@@ -153,8 +181,9 @@ class waking_server {
 class flood {
  public:
   /// What each call of the flood does on the server.
-  explicit flood(std::function<rill::task<>(flood&)> each, std::chrono::nanoseconds corking = 1h)
-      : each_{std::move(each)}, server_{{.loops = 1, .requests_per_method = 64, .corking = corking}} {
+  explicit flood(std::function<rill::task<>(flood&)> each, std::chrono::nanoseconds corking = 1h,
+                 int requests = 64)
+      : each_{std::move(each)}, server_{{.loops = 1, .requests_per_method = requests, .corking = corking}} {
     server_.listen("127.0.0.1:0");
     server_.handle<&echo::Say>([this](Note note) -> rill::task<Note> {
       if (note.number() == blocks) {
@@ -236,10 +265,7 @@ TEST_CASE("corking: a socket is corked once, released together with the others, 
   int sockets[2];
   for (int& one : sockets) {
     one = ::socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address.sin_port = htons(static_cast<std::uint16_t>(server.port()));
+    const sockaddr_in address = loopback(server.port());
     REQUIRE(::connect(one, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
   }
   const auto corked = [&] { return std::vector<bool>{is_corked(sockets[0]), is_corked(sockets[1])}; };
@@ -278,7 +304,7 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
     waking_server waking;
     waking.start();
     rill::client client{target_of(waking.server())};
-    // The first one finds nothing corked; what follows within 100 us does.
+    // The first one finds nothing corked; what follows does.
     CHECK(waking.wake(client) > 0);
     wait_until_uncorked(waking.server().port());
   }
@@ -318,6 +344,33 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
     CHECK(calls.run(600) == 600);
     CHECK(corked > 0);
     wait_until_uncorked(calls.port());
+  }
+
+  TEST_CASE("corking: a saturated loop posts more requests, and answers as before") {
+    for (const int requests : {1, 16}) {
+      flood calls{[](flood&) -> rill::task<> { co_return; }, 1h, requests};
+      CHECK(calls.run(600) == 600);
+      wait_until_uncorked(calls.port());
+    }
+  }
+
+  TEST_CASE("corking: what another thread posts does not wait for a whole batch") {
+    int begun = 0;  // all on the loop
+    std::atomic<int> begun_before{-1};
+    rill::event go;
+    flood calls{[&](flood&) -> rill::task<> {
+                  const int number = begun++;
+                  if (number == 0) {
+                    co_await go.wait();
+                    begun_before = begun;
+                  } else if (number == 1) {
+                    std::thread{[&] { go.set(); }}.join();
+                  }
+                },
+                1h, 200};
+    CHECK(calls.run(200) == 200);
+    CHECK(begun_before > 0);
+    CHECK(begun_before <= 64);
   }
 
   TEST_CASE("corking: no handler is resumed while an answer has waited for as long as it may") {
@@ -473,30 +526,53 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
     stopper.join();
   }
 
+  TEST_CASE("corking: every one of many connections is told apart, also when numbers are used again") {
+    struct connection {
+      int accepted = -1;
+      int client = -1;
+      int port = 0;
+    };
+    const int listener = listen_somewhere();
+    const auto table = rill::cq::peer_sockets::make();
+    const auto connect = [&] {
+      connection one;
+      one.client = connect_from(one.port, port_of(listener, ::getsockname));
+      one.accepted = ::accept(listener, nullptr, nullptr);
+      table->add(one.accepted);
+      return one;
+    };
+    std::vector<connection> all;
+    for (int i = 0; i < 150; ++i) all.push_back(connect());
+    for (int round = 0; round < 3; ++round) {
+      for (const connection& one : all) CHECK(table->find(peer_at(one.port)) == one.accepted);
+      std::vector<int> gone;
+      for (std::size_t i = static_cast<std::size_t>(round); i < all.size(); i += 3) {
+        gone.push_back(all[i].port);
+        ::close(all[i].accepted);
+        ::close(all[i].client);
+      }
+      for (std::size_t i = static_cast<std::size_t>(round); i < all.size(); i += 3) all[i] = connect();
+      // Nobody asks for what has gone; at least it is not taken for what has its number now.
+      for (const int port : gone) {
+        const int found = table->find(peer_at(port));
+        CHECK(std::none_of(all.begin(), all.end(),
+                           [&](const connection& one) { return one.accepted == found && one.port != port; }));
+      }
+    }
+    // A number that goes to a socket of another kind.
+    const int other = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    REQUIRE(::dup2(other, all[0].accepted) == all[0].accepted);
+    ::close(other);
+    table->add(all[0].accepted);
+    CHECK(table->find(peer_at(all[0].port)) == rill::cq::no_socket);
+    for (const connection& one : all) {
+      ::close(one.accepted);
+      ::close(one.client);
+    }
+    ::close(listener);
+  }
+
   TEST_CASE("corking: a peer that two connections share is not told apart, so neither is corked") {
-    const auto listen_somewhere = [] {
-      const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
-      sockaddr_in address{};
-      address.sin_family = AF_INET;
-      address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-      REQUIRE(::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
-      REQUIRE(::listen(socket, 4) == 0);
-      return socket;
-    };
-    const auto connect_from = [](int& own_port, int port) {
-      const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
-      const int on = 1;
-      REQUIRE(::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
-      sockaddr_in address{};
-      address.sin_family = AF_INET;
-      address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-      address.sin_port = htons(static_cast<std::uint16_t>(own_port));
-      REQUIRE(::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
-      address.sin_port = htons(static_cast<std::uint16_t>(port));
-      REQUIRE(::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
-      own_port = port_of(socket, ::getsockname);
-      return socket;
-    };
     const int first = listen_somewhere();
     const int second = listen_somewhere();
     int client_port = 0;
@@ -504,7 +580,7 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
     const int to_second = connect_from(client_port, port_of(second, ::getsockname));
     const int at_first = ::accept(first, nullptr, nullptr);
     const int at_second = ::accept(second, nullptr, nullptr);
-    const std::string peer = "ipv4:127.0.0.1:" + std::to_string(client_port);
+    const std::string peer = peer_at(client_port);
 
     const auto table = rill::cq::peer_sockets::make();
     CHECK(table->find(peer) == rill::cq::no_socket);
@@ -521,7 +597,7 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
     const int at_third = ::accept(first, nullptr, nullptr);
     CHECK(at_third == at_first);
     table->add(at_third);
-    CHECK(table->find("ipv4:127.0.0.1:" + std::to_string(other_port)) == at_third);
+    CHECK(table->find(peer_at(other_port)) == at_third);
     CHECK(table->find(peer) == at_second);  // the only one now
     for (const int one : {first, second, to_second, at_second, to_third, at_third}) ::close(one);
   }

@@ -39,7 +39,7 @@ class corked_sockets {
     for (unsigned i = 0; i < count_; ++i) {
       if (sockets_[i] == socket) return;
     }
-    if (count_ == most) return;
+    if (count_ == most) release();
     if (count_ == 0) since_ = now;
     sockets_[count_++] = socket;
     set_cork(socket, true);

@@ -134,6 +134,7 @@ class event_loop final : public scheduler {
         handle_events(tag, ok);
       } else {
         saturated_ = false;
+        corks_.close();
       }
       fire_timers();
     }
@@ -158,11 +159,13 @@ class event_loop final : public scheduler {
   void handle_events(void* tag, bool ok) noexcept {
     const bool look = unlooked_ >= network_turn;
     const bool drain = corking_ && (saturated_ || ++handled_ % drain_turn == 0);
+    release_late();
     if (!look && !drain) return handle(tag, ok);
     taken_.clear();
     taken_.push_back({tag, ok});
     if (look) {
       unlooked_ = 0;
+      corks_.release();  // this may take long
       take_events(most_taken, 2);
     } else {
       take_events(saturated_batch, 1);
@@ -175,6 +178,7 @@ class event_loop final : public scheduler {
     }
     for (std::size_t i = 0; i < taken_.size(); ++i) {
       if (i != 0 && i % full_batch == 0) {
+        collect_posted();
         run_ready();
         fire_timers();
       }
@@ -231,6 +235,12 @@ class event_loop final : public scheduler {
   void take_inbox() noexcept {
     rill::detail::guard held{inbox_lock_};
     inbox_state_ = inbox_state::idle;
+    ready_.splice(inbox_);
+  }
+  /// What other threads have posted, before the wake-up that is on its way.
+  void collect_posted() noexcept {
+    if (closing_) return drop_posted();
+    rill::detail::guard held{inbox_lock_};
     ready_.splice(inbox_);
   }
   /// From now on nothing that is posted runs; the tasks that are left are freed, which cancels their calls.

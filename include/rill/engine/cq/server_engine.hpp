@@ -35,7 +35,7 @@ struct server_options {
   int loops = 0;  ///< Threads that serve calls; 0: one for each core.
   /// Calls of one method that one loop can accept at once; more wait in gRPC for a moment. Each costs memory and, in
   /// gRPC libraries with assertions such as Debian's, some time for each event.
-  /// A loop that is saturated and corks has up to 64.
+  /// A loop that is saturated and corks posts up to 64, and fewer again as the method is called later.
   int requests_per_method = 16;
   queue_limits queue{};                  ///< Bounds of a stream's write queue, unless its method has its own.
   std::size_t max_concurrent_calls = 0;  ///< Further calls get RESOURCE_EXHAUSTED at once; 0: unlimited.
