@@ -370,7 +370,8 @@ TEST_SUITE("corking" * doctest::skip(!rill::cq::can_cork)) {
                 1h, 200};
     CHECK(calls.run(200) == 200);
     CHECK(begun_before > 0);
-    CHECK(begun_before <= 64);
+    // Up to 64 until the loop sees that it is saturated, and 32 of the batch.
+    CHECK(begun_before <= 110);
   }
 
   TEST_CASE("corking: no handler is resumed while an answer has waited for as long as it may") {

@@ -104,6 +104,12 @@ class event_loop final : public scheduler {
   void defer(deferred& later) noexcept {
     if (!later.linked()) deferred_.push_back(later);
   }
+  /// Like `defer`, but what is ready comes first, for a short time.
+  void defer_until_idle(deferred& later, std::int64_t time) noexcept {
+    later.unlink();
+    if (until_idle_.empty()) idle_since_ = time;
+    until_idle_.push_back(later);
+  }
   /// Calls, and requests for calls, that gRPC may still give tags for: the queue outlives them.
   void hold() noexcept { holds_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept { holds_.fetch_sub(1, std::memory_order_relaxed); }
@@ -135,6 +141,7 @@ class event_loop final : public scheduler {
       } else {
         saturated_ = false;
         corks_.close();
+        run_until_idle();
       }
       fire_timers();
     }
@@ -198,9 +205,12 @@ class event_loop final : public scheduler {
       }
     }
   }
-  /// What is about to run may take long, and what is corked must not wait for it.
+  /// What is about to run may take long, and what waits to be sent must not wait for it for too long.
   void release_late() noexcept {
-    if (corks_.any()) corks_.release_if_late(now());
+    if (!corks_.any() && until_idle_.empty()) return;
+    const std::int64_t time = now();
+    if (corks_.any()) corks_.release_if_late(time);
+    if (!until_idle_.empty() && time - idle_since_ >= longest_until_idle) run_until_idle();
   }
 
   void run_ready() noexcept {
@@ -218,6 +228,9 @@ class event_loop final : public scheduler {
   void run_deferred() noexcept {
     while (deferred* later = deferred_.pop_front()) later->run(*later);
   }
+  void run_until_idle() noexcept {
+    while (deferred* later = until_idle_.pop_front()) later->run(*later);
+  }
   void fire_timers() noexcept {
     if (timers_.empty()) return;
     const std::int64_t time = now();
@@ -228,7 +241,7 @@ class event_loop final : public scheduler {
     }
   }
   [[nodiscard]] gpr_timespec next_wait() noexcept {
-    if (!ready_.empty() || corks_.any()) return gpr_time_0(GPR_CLOCK_MONOTONIC);
+    if (!ready_.empty() || corks_.any() || !until_idle_.empty()) return gpr_time_0(GPR_CLOCK_MONOTONIC);
     return time_of(timers_.next_due());
   }
 
@@ -283,11 +296,14 @@ class event_loop final : public scheduler {
   static constexpr std::size_t most_taken = 4096;
   static constexpr std::size_t full_batch = 32;
   static constexpr std::size_t saturated_batch = 128;
+  static constexpr std::int64_t longest_until_idle = 50'000;
 
   std::unique_ptr<grpc::CompletionQueue> queue_;
   std::thread thread_;
   rill::detail::intrusive_queue<rill::detail::work_item> ready_;
   rill::detail::intrusive_list<deferred> deferred_;
+  rill::detail::intrusive_list<deferred> until_idle_;
+  std::int64_t idle_since_ = 0;  // when the first of them was deferred
   rill::detail::timer_heap timers_;
   std::atomic<std::size_t> holds_{0};
   std::vector<std::pair<void*, bool>> taken_;

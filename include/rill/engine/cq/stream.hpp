@@ -120,7 +120,7 @@ class stream : public Interface {
     if (front(seen) != next_message::none) return false;
     side().before_read();
     if (!reading_ && !read_ended_) {
-      flush_now();  // the peer may wait for it before it sends what is to be read
+      flush_before_read();
       start_read();
     }
     if (front(seen) != next_message::none) return false;
@@ -158,11 +158,15 @@ class stream : public Interface {
   }
   bool arm_room(stream_waiter& waiter) override {
     if (has_room() != stream_room::no) return false;
+    flush_now();
+    if (has_room() != stream_room::no) return false;
     room_waiter_ = &waiter;
     return true;
   }
   void disarm_room() noexcept override { room_waiter_ = nullptr; }
   bool arm_flushed(stream_waiter& waiter) override {
+    if (flushed()) return false;
+    flush_now();
     if (flushed()) return false;
     flushed_waiter_ = &waiter;
     return true;
@@ -227,6 +231,15 @@ class stream : public Interface {
   void flush_soon() noexcept {
     if (!sending_) loop_->defer(flush_);
   }
+  /// The peer may wait for what was written before it sends what is to be read. But where messages come one upon the
+  /// other, what answers them waits until there is none, so that it leaves together.
+  void flush_before_read() {
+    const std::int64_t time = loop_->now();
+    const bool flooded = time - read_started_at_ < flood_interval;
+    read_started_at_ = time;
+    if (flooded && flush_.linked()) return loop_->defer_until_idle(flush_, time);
+    flush_now();
+  }
   void flush_now() {
     if (!flush_.linked()) return;
     flush_.unlink();
@@ -285,6 +298,9 @@ class stream : public Interface {
     if (--holds_ == 0) side().gone();
   }
 
+  // A round trip through a socket takes longer.
+  static constexpr std::int64_t flood_interval = 10'000;
+
   event_loop* loop_;
   grpc_call* call_ = nullptr;
   unsigned holds_ = 0;
@@ -297,6 +313,7 @@ class stream : public Interface {
   bool reading_ = false;
   bool read_ended_ = false;  // a read came back without a message
   std::size_t bytes_in_flight_ = 0;
+  std::int64_t read_started_at_ = 0;
   grpc_byte_buffer* front_ = nullptr;
 
   stream_waiter* read_waiter_ = nullptr;
