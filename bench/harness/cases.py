@@ -156,7 +156,7 @@ CASES = {case.name: case for case in _build()}
 QUICK = ("unary", "down-16", "up-16", "pingpong", "fanout-doc-100", "idle", "client-up-16")
 
 # The chart shows these.
-CHARTED = ("unary", "down-16", "up-16", "down-64k", "pingpong", "flood", "fanout-doc-1000", "idle")
+CHARTED = ("unary", "down-16-bare", "up-16-bare", "down-64k", "pingpong", "flood", "fanout-doc-1000", "idle")
 
 
 @dataclass(frozen=True)
@@ -214,6 +214,6 @@ REQUIREMENTS: tuple[Requirement | Surplus | Limit, ...] = (
     Requirement("pingpong", P50, "rill", "plain", 1.02, at_least=False),
     Requirement("fanout-doc-1000", SERVER_CPU, "rill", "rill-each", 0.5, at_least=False),
     Surplus("idle", BYTES, "rill", "plain", 1024),
-    # 64 messages or 64 KiB of queue, gRPC's 64 KiB write buffer, twice the window of 64 KiB, and a little of the heap.
+    # 256 messages of queue, gRPC's 64 KiB write buffer, twice the window of 64 KiB, and a little of the heap.
     Limit("stall", RISE, "rill", 512),
 )

@@ -90,7 +90,7 @@ def judge(results: Results) -> list[list[str]]:
             ratio = mine / other
             met = ratio >= wanted.bound if wanted.at_least else ratio <= wanted.bound
             table.append([f"{what} / {title_of(case, wanted.other)}",
-                          f"{'>=' if wanted.at_least else '<='} {wanted.bound:.2f}", f"{ratio:.2f}",
+                          f"{'>=' if wanted.at_least else '<='} {wanted.bound:.2f}", f"{ratio:.3f}",
                           "yes" if met else "no"])
         elif isinstance(wanted, Surplus):
             table.append([f"{what} - {title_of(case, wanted.other)}", f"<= {show(wanted.bound)}",
@@ -141,10 +141,18 @@ def markdown(results: Results, micro: dict[str, list[float]], versions: dict[str
         "# Benchmarks",
         "",
         "Written by `scripts/bench`, which anyone can run. Every case runs its peers in turn within one session, the "
-        "server on one core and the load on another; a figure is the median of its runs, with the lowest and the "
-        "highest beside it, and its ratio to the peer that the case is compared with, which has 1.00. CPU is that of "
-        "the whole process, from `/proc/PID/stat`, for one call or message. [Performance](performance.md) says what the "
-        "figures mean and where the time goes.",
+        "server on one core and the load on another; with two loops they share two. A figure is the median of its runs, "
+        "with the lowest and the highest beside it, and its ratio to the peer that the case is compared with, which has "
+        "1.00. CPU is that of the whole process, from `/proc/PID/stat`, for one call or message. "
+        "[Performance](performance.md) says what the figures mean and where the time goes.",
+        "",
+        "- *Hand-written*: gRPC's completion queues used directly, with 100 requests posted for each method. *Hinting*: with "
+        "gRPC's buffer hint where another message is known to follow.",
+        "- *Callback API*: gRPC's reactors. *Corking off*: rill without `server_options::corking`.",
+        "- *Bare HTTP/2 load*: a load that frames and counts bytes and does no more, so that the server is what is measured; "
+        "where it is not said, streams are read and written by a hand-written gRPC client, which may be the slower side.",
+        "- *A complex message*: nested and repeated fields, maps and strings. *Flood*: both sides write as fast as they can. "
+        "A time of a second and more in the ping-pong beside a stream means: not before the run ended.",
         "",
         f"Machine: {machine}. Up to {runs} runs of {seconds:g} s each. "
         + ", ".join(f"{name} {version}" for name, version in versions.items() if version) + ".",

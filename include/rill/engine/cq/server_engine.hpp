@@ -75,7 +75,11 @@ class server_engine final : public rill::server_engine {
   /// Who is told of what blocks a loop, unless `stall_threshold` is zero; before `start`.
   void on_stall(stall_hook hook) { stall_hook_ = std::move(hook); }
   /// The port of an address, after `start`. *Throws*: `std::out_of_range`.
-  [[nodiscard]] int port(std::size_t index = 0) const { return listeners_.at(index).port; }
+  [[nodiscard]] int port(std::size_t index = 0) const {
+    if (index >= listeners_.size())
+      throw std::out_of_range{"rill: port() of an address that was not listened on"};
+    return listeners_[index].port;
+  }
   [[nodiscard]] grpc::Server* native() noexcept { return server_.get(); }
   [[nodiscard]] const server_options& options() const noexcept { return options_; }
 
