@@ -132,7 +132,7 @@ class Session:
                                       text=True, timeout=300, check=True)
                 for entry in json.loads(done.stdout)["benchmarks"]:
                     self.micro.setdefault(entry["name"], []).append(entry["real_time"])
-        print("\nThe toolkit beside Asio, and messages on arenas")
+        print(f"\n{report.MICRO_TITLE}")
         print(report.plain_table(report.MICRO_HEADS, report.micro_rows(self.micro)), flush=True)
         self.store()
 

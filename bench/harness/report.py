@@ -169,10 +169,11 @@ def markdown(results: Results, micro: dict[str, list[float]], versions: dict[str
         if table:
             lines += [f"### {case.title}", "", markdown_table(header(case), table), ""]
     if micro:
-        lines += ["## The toolkit beside Asio, and messages on arenas", "", markdown_table(MICRO_HEADS, micro_rows(micro)), ""]
+        lines += [f"## {MICRO_TITLE}", "", markdown_table(MICRO_HEADS, micro_rows(micro)), ""]
     return "\n".join(lines)
 
 
+MICRO_TITLE = "The toolkit beside Asio, and messages on arenas"
 MICRO_HEADS = ["benchmark", "ns, median", "spread"]
 
 

@@ -42,15 +42,21 @@ auto answer_and_wait(rill::event& go) {
   };
 }
 
-void answers_leave_while_the_handler_waits(rill::server& server, rill::event& go) {
+/// Runs `talk` with a client of `server`.
+template <class Talk>
+void talk_to(rill::server& server, Talk talk) {
   rill::runtime runtime{1};
   rill::client client{target_of(server)};
-  run_on(runtime.next(), [](rill::client& to, rill::event& done) -> rill::task<> {
+  run_on(runtime.next(), talk(client));
+}
+/// Sets `go` when every message of a burst has been answered.
+auto exchange_a_burst(rill::event& go) {
+  return [&go](rill::client& to) -> rill::task<> {
     auto chat = to.call<&echo::Chat>();
     co_await rill::when_all(write_burst(chat, 0), read_burst(chat, 0));
-    done.set();
+    go.set();
     co_await chat.finish();
-  }(client, go));
+  };
 }
 
 }  // namespace
@@ -61,9 +67,7 @@ TEST_CASE("flood: bursts are answered to the last message, and so are lone messa
     server.listen("127.0.0.1:0");
     server.handle<&echo::Chat>(chat_back);
     server.start();
-    rill::runtime runtime{1};
-    rill::client client{target_of(server)};
-    run_on(runtime.next(), [](rill::client& to) -> rill::task<> {
+    talk_to(server, [](rill::client& to) -> rill::task<> {
       auto chat = to.call<&echo::Chat>();
       Note note;
       for (std::int64_t round = 0; round < 5; ++round) {
@@ -74,7 +78,7 @@ TEST_CASE("flood: bursts are answered to the last message, and so are lone messa
         CHECK(note.number() == -round);
       }
       co_await chat.finish();
-    }(client));
+    });
   }
 }
 
@@ -84,7 +88,7 @@ TEST_CASE("flood: answers leave while the handler waits for something else") {
   server.listen("127.0.0.1:0");
   server.handle<&echo::Chat>(answer_and_wait(go));
   server.start();
-  answers_leave_while_the_handler_waits(server, go);
+  talk_to(server, exchange_a_burst(go));
 }
 
 TEST_CASE("flood: answers leave while the loop always has something else to do") {
@@ -107,15 +111,15 @@ TEST_CASE("flood: answers leave while the loop always has something else to do")
                                     static_cast<void>(co_await to.call<&echo::Say>(note));
                                   }(client),
                                   busy));
-  answers_leave_while_the_handler_waits(server, go);
+  talk_to(server, exchange_a_burst(go));
   over = true;
   busy.get_future().get();
 }
 
 TEST_CASE("flood: a client answers a flooding server to the last message") {
+  std::atomic<int> wrong{0};
   rill::server server{{.loops = 1}};
   server.listen("127.0.0.1:0");
-  std::atomic<int> wrong{0};
   server.handle<&echo::Chat>([&](rill::reader<Note>& in, rill::writer<Note>& out) -> rill::task<> {
     const auto write = [&]() -> rill::task<> {
       Note note;
@@ -133,13 +137,11 @@ TEST_CASE("flood: a client answers a flooding server to the last message") {
     co_await rill::when_all(write(), read());
   });
   server.start();
-  rill::runtime runtime{1};
-  rill::client client{target_of(server)};
-  run_on(runtime.next(), [](rill::client& to) -> rill::task<> {
+  talk_to(server, [](rill::client& to) -> rill::task<> {
     auto chat = to.call<&echo::Chat>();
     Note note;
     while (co_await chat.read(note)) static_cast<void>(co_await chat.write(note));
     co_await chat.finish();
-  }(client));
+  });
   CHECK(wrong == 0);
 }

@@ -51,14 +51,25 @@ rill::task<> produce(rill::writer<Note>& out, producer_state& state) {
   }
 }
 
-/// Reads one message of each stream, then none, until the producers wait for it.
-rill::task<> stall(rill::client& client, producer_state& state, int streams, std::size_t& grown) {
+std::size_t growth_since(std::size_t before) {
+  const std::size_t after = resident_bytes();
+  return after > before ? after - before : 0;
+}
+
+/// Streams of which one message each has been read.
+rill::task<std::vector<rill::server_stream<Note>>> open_streams(rill::client& client, int streams) {
   std::vector<rill::server_stream<Note>> open;
   Note note;
   for (int i = 0; i < streams; ++i) {
     open.push_back(client.call<&echo::Expand>(note));
     co_await open.back().read(note);
   }
+  co_return open;
+}
+
+/// Reads one message of each stream, then none, until the producers wait for it.
+rill::task<> stall(rill::client& client, producer_state& state, int streams, std::size_t& grown) {
+  const auto open = co_await open_streams(client, streams);
   const std::size_t before = resident_bytes();
   // Quiet once nobody has written for a while, since a full window is not the producers' to see.
   for (long last = -1; last != state.written.load();) {
@@ -66,8 +77,7 @@ rill::task<> stall(rill::client& client, producer_state& state, int streams, std
     co_await rill::sleep_for(std::chrono::milliseconds{200});
   }
   CHECK(state.waiting.load() == streams);
-  const std::size_t after = resident_bytes();
-  grown = after > before ? after - before : 0;
+  grown = growth_since(before);
 }
 
 constexpr std::size_t large = 1024 * 1024;
@@ -76,18 +86,13 @@ constexpr std::size_t large = 1024 * 1024;
 /// streams holds one.
 rill::task<> publish_to_all(rill::client& client, rill::broadcast<rill::encoded<Note>>& hub,
                             const std::atomic<int>& holding, int streams, std::size_t& grown) {
-  std::vector<rill::server_stream<Note>> open;
-  Note note;
-  for (int i = 0; i < streams; ++i) {
-    open.push_back(client.call<&echo::Expand>(note));
-    co_await open.back().read(note);
-  }
+  const auto open = co_await open_streams(client, streams);
   const std::size_t before = resident_bytes();
+  Note note;
   note.set_data(std::string(large, 'x'));
   for (int i = 0; i < 8; ++i) co_await hub.publish(rill::encoded<Note>{note});
   while (holding.load() != streams) co_await rill::yield();
-  const std::size_t after = resident_bytes();
-  grown = after > before ? after - before : 0;
+  grown = growth_since(before);
 }
 
 }  // namespace

@@ -157,7 +157,6 @@ class stream : public Interface {
                                                                                            : stream_room::no;
   }
   bool arm_room(stream_waiter& waiter) override {
-    if (has_room() != stream_room::no) return false;
     flush_now();
     if (has_room() != stream_room::no) return false;
     room_waiter_ = &waiter;
@@ -165,7 +164,6 @@ class stream : public Interface {
   }
   void disarm_room() noexcept override { room_waiter_ = nullptr; }
   bool arm_flushed(stream_waiter& waiter) override {
-    if (flushed()) return false;
     flush_now();
     if (flushed()) return false;
     flushed_waiter_ = &waiter;
